@@ -1,0 +1,79 @@
+"""Which reactor is this thread's: a registry that reactors fill and lower layers only ask.
+
+Library code that was given no reactor asks here *when called*, never at import: this thread's running reactor; inside a
+running asyncio loop the one attached to it; else the global ``netcore.reactor``. That last one is looked up through the
+package attribute, so that a test can put another in its place. (The package is reached through `sys.modules` and
+`importlib`: a plain import would point from this low layer to the top.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from netcore.reactors import Reactor
+
+__all__ = ["current_reactor", "enter", "leave", "reactor_of_thread", "running_reactor", "set_attach"]
+
+
+class _Thread(threading.local):
+    reactor: Reactor | None = None
+
+
+_thread = _Thread()
+_by_thread: dict[int, Reactor] = {}  # thread identifier -> the reactor that runs, or is attached, there
+_attach: Callable[[asyncio.AbstractEventLoop], Reactor] | None = None
+
+
+def enter(reactor: Reactor) -> None:
+    """*reactor* now runs this thread."""
+    _thread.reactor = reactor
+    _by_thread[threading.get_ident()] = reactor
+
+
+def leave(reactor: Reactor) -> None:
+    """*reactor* runs, or is attached to, no thread any more."""
+    if _thread.reactor is reactor:
+        _thread.reactor = None
+    for identifier, known in list(_by_thread.items()):
+        if known is reactor:
+            del _by_thread[identifier]
+
+
+def set_attach(attach: Callable[[asyncio.AbstractEventLoop], Reactor]) -> None:
+    """Tell how a reactor is attached to a running asyncio loop; called once, by `netcore.reactors`."""
+    global _attach
+    _attach = attach
+
+
+def running_reactor() -> Reactor | None:
+    """The reactor that runs in this thread, one attached to this thread's running asyncio loop, or None."""
+    if _thread.reactor is not None:
+        return _thread.reactor
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return None
+    if _attach is None:
+        importlib.import_module("netcore.reactors")
+        assert _attach is not None
+    reactor = _by_thread[threading.get_ident()] = _attach(loop)
+    return reactor
+
+
+def reactor_of_thread(identifier: int) -> Reactor | None:
+    """The reactor that runs in, or is attached to, the thread with that `threading.get_ident`; None if none is
+    known."""
+    return _by_thread.get(identifier)
+
+
+def current_reactor() -> Reactor:
+    """The reactor to use where none was given."""
+    reactor = running_reactor()
+    if reactor is None:
+        package: Any = importlib.import_module("netcore")
+        reactor = cast("Reactor", package.reactor)
+    return reactor

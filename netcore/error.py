@@ -1,0 +1,158 @@
+"""What can go wrong with reactors, timers and connections, each as a class of its own.
+
+Names and inheritance are Twisted's (``twisted.internet.error``), so that ``failure.check(...)`` means the same. A
+connection that ends always says why with one of the `ConnectionClosed` family; one that never came about with a
+`ConnectError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+__all__ = [
+    "AlreadyCalled",
+    "AlreadyCancelled",
+    "BindError",
+    "CannotListenError",
+    "ConnectBindError",
+    "ConnectError",
+    "ConnectionAborted",
+    "ConnectionClosed",
+    "ConnectionDone",
+    "ConnectionLost",
+    "ConnectionRefusedError",
+    "DNSLookupError",
+    "NoRouteError",
+    "NotConnectingError",
+    "ReactorAlreadyRunning",
+    "ReactorNotRunning",
+    "TCPTimedOutError",
+    "TimeoutError",
+    "UnknownHostError",
+    "UserError",
+    "getConnectError",
+]
+
+
+class AlreadyCalled(ValueError):
+    """The timer has fired: there is nothing left to cancel, delay or reset."""
+
+
+class AlreadyCancelled(ValueError):
+    """The timer was cancelled before."""
+
+
+class ReactorNotRunning(RuntimeError):
+    """The reactor does not run (or is stopping already)."""
+
+
+class ReactorAlreadyRunning(RuntimeError):
+    """The reactor runs, or its thread runs another event loop."""
+
+
+class NotConnectingError(RuntimeError):
+    """There is no attempt to connect that could be stopped."""
+
+
+class BindError(Exception):
+    """An address could not be bound."""
+
+
+class CannotListenError(BindError):
+    """A port could not be opened for listening. Retrying helps only once whatever holds the address has gone.
+
+    Attributes: *interface* and *port* as asked for (*interface* ``""``: all), *socketError* the `OSError`.
+    """
+
+    def __init__(self, interface: str, port: int | str, socketError: OSError) -> None:
+        super().__init__(interface, port, socketError)
+        self.interface = interface
+        self.port = port
+        self.socketError = socketError
+
+    def __str__(self) -> str:
+        return f"Couldn't listen on {self.interface or 'any'}:{self.port}: {self.socketError}."
+
+
+class ConnectError(Exception):
+    """A connection could not be made. *osError* is the errno or `OSError` behind it, where there is one."""
+
+    def __init__(self, osError: int | OSError | None = None, string: str = "") -> None:
+        super().__init__(osError, string)
+        self.osError = osError
+
+    def __str__(self) -> str:
+        told = self.args[1] or (str(self.osError) if self.osError is not None else "")
+        what = (type(self).__doc__ or "").partition(".")[0]
+        return f"{what}: {told}" if told else f"{what}."
+
+
+class ConnectBindError(ConnectError):
+    """The local address for an outgoing connection could not be bound."""
+
+
+class UnknownHostError(ConnectError):
+    """The host name could not be resolved."""
+
+
+class NoRouteError(ConnectError):
+    """There is no route to the host."""
+
+
+class ConnectionRefusedError(ConnectError):
+    """The connection was refused by the other side."""
+
+
+class TCPTimedOutError(ConnectError):
+    """The operating system gave up connecting."""
+
+
+class TimeoutError(ConnectError):
+    """The connection was not made in the time allowed."""
+
+
+class UserError(ConnectError):
+    """The attempt to connect was stopped by the application."""
+
+
+class DNSLookupError(OSError):
+    """A host name could not be looked up."""
+
+
+class ConnectionClosed(Exception):
+    """A connection that stood has ended; the subclass says how."""
+
+    def __str__(self) -> str:
+        what = (type(self).__doc__ or "").partition(".")[0]
+        told = " ".join(str(part) for part in self.args)
+        return f"{what}: {told}" if told else f"{what}."
+
+
+class ConnectionDone(ConnectionClosed):
+    """The connection was closed cleanly."""
+
+
+class ConnectionLost(ConnectionClosed):
+    """The connection to the other side was lost in a non-clean fashion."""
+
+
+class ConnectionAborted(ConnectionLost):
+    """The connection was aborted on this side."""
+
+
+_BY_ERRNO: dict[int, type[ConnectError]] = {
+    errno.ECONNREFUSED: ConnectionRefusedError,
+    errno.ENETUNREACH: NoRouteError,
+    errno.EHOSTUNREACH: NoRouteError,
+    errno.ETIMEDOUT: TCPTimedOutError,
+}
+
+
+def getConnectError(error: OSError) -> ConnectError:
+    """The `ConnectError` that says what *error*, raised by connecting a socket, means."""
+    if isinstance(error, socket.gaierror):
+        return UnknownHostError(error, str(error))
+    number = error.errno or 0
+    return _BY_ERRNO.get(number, ConnectError)(error, os.strerror(number) if number else str(error))

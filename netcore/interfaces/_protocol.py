@@ -1,0 +1,53 @@
+"""Protocols and the factories that build them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netcore._interface import Interface
+from netcore.interfaces._transport import IAddress
+
+if TYPE_CHECKING:
+    from netcore.failure import Failure
+
+__all__ = ["ILoggingContext", "IProtocol", "IProtocolFactory"]
+
+
+class ILoggingContext(Interface):
+    """Something that log lines are about."""
+
+    def logPrefix(self) -> str:
+        """A short name for log lines."""
+
+
+class IProtocol(Interface):
+    """One connection's conversation. A transport calls these, all in the reactor's thread."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """The connection stands, reachable through *transport*; ends in a call of `connectionMade`."""
+
+    def connectionMade(self) -> None:
+        """The connection stands and can be written to."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes arrived, in whatever pieces the network made of them: never rely on where they are cut.
+
+        Test a protocol on its whole input, byte by byte, and with trailing data.
+        """
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection has ended, once and for good. *reason* wraps a `netcore.error.ConnectionClosed`, or what a
+        callback of this protocol raised."""
+
+
+class IProtocolFactory(Interface):
+    """Builds a protocol for each connection."""
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """The protocol for a connection with the peer at *addr*; None refuses the connection, which is then closed."""
+
+    def doStart(self) -> None:
+        """One more port or connector uses the factory."""
+
+    def doStop(self) -> None:
+        """One port or connector less uses the factory."""
