@@ -1,0 +1,133 @@
+"""`Awaiting`: what ``await deferred`` yields to whoever drives the coroutine, be it netcore or an asyncio Task.
+
+A Task accepts what looks like an asyncio future: the class attribute ``_asyncio_future_blocking`` and the methods below
+(found by trying every combinator of asyncio on CPython 3.11–3.13). Keeping that duck type here keeps it off Deferred.
+
+Two rules of the Task: done-callbacks come through ``loop.call_soon``, never synchronously; and a cancelled future
+    raises
+`asyncio.CancelledError`, with its message. netcore's own driver needs neither: it sets `driver` and is resumed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from netcore.defer._deferred import CancellingWaiter, Deferred, Waiter, set_awaiting
+from netcore.defer._errors import CancelledError
+from netcore.failure import Failure
+
+__all__ = ["Awaiting"]
+
+_PENDING: Any = object()
+
+
+class Awaiting(Waiter):
+    """One ``await`` of a Deferred that has no result yet."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_deferred", "_message", "_outcome", "_task_loop", "driver")
+
+    def __init__(self, deferred: Deferred[Any]) -> None:
+        self._asyncio_future_blocking = True
+        self._outcome: Any = _PENDING
+        self._deferred = deferred
+        self._task_loop: asyncio.AbstractEventLoop | None = None
+        self.driver: CancellingWaiter | None = None
+        deferred._add(self)
+
+    def resume(self, result: Any) -> Deferred[Any] | None:
+        """The Deferred has its result."""
+        self._outcome = result
+        driver, self.driver = self.driver, None
+        if driver is not None:
+            return driver.resume(None)
+        if self._task_loop is not None:
+            self._schedule(self._task_loop)
+        return None
+
+    def set_driver(self, driver: CancellingWaiter) -> None:
+        """Have *driver* resumed with the result; at once if it is there."""
+        self.driver = driver
+        if self.done():  # fired before, or by another thread a moment ago, which may have resumed the driver
+            waiting, self.driver = self.driver, None
+            if waiting is not None:
+                waiting.resume(None)
+
+    def outcome(self) -> Any:
+        """The value or Failure, for the coroutine."""
+        return self._outcome
+
+    # What an asyncio Task asks of a future
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the Task that asks."""
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:
+        """Have the loop call *fn* with this object once the result is there."""
+        if self._task_loop is None:
+            self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
+            self._message: str | None = None
+            self._task_loop = asyncio.get_running_loop()  # last: another thread may look for it (`resume`)
+        self._callbacks.append((fn, context))
+        if self.done():
+            self._schedule(self._task_loop)
+
+    def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
+        """Take *fn* back; returns how often it was there."""
+        if self._task_loop is None:
+            return 0
+        kept = [(known, context) for known, context in self._callbacks if known != fn]
+        removed = len(self._callbacks) - len(kept)
+        self._callbacks = kept
+        return removed
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        # A worker thread may have fired the Deferred; the Task must hear of it in its own.
+        here = asyncio._get_running_loop() is loop
+        call_soon = loop.call_soon if here else loop.call_soon_threadsafe
+        for fn, context in callbacks:
+            call_soon(fn, self, context=context)
+
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self._outcome is not _PENDING
+
+    def cancelled(self) -> bool:
+        """Whether the Deferred was cancelled."""
+        return isinstance(self._outcome, Failure) and self._outcome.check(CancelledError) is not None
+
+    def cancel(self, msg: str | None = None) -> bool:
+        """Cancel the Deferred; False if it has its result."""
+        if self.done():
+            return False
+        self._message = msg
+        self._deferred.cancel()
+        return True
+
+    def exception(self) -> BaseException | None:
+        """What it failed with, or None.
+
+        Raises: asyncio.CancelledError: it was cancelled. asyncio.InvalidStateError: no result yet.
+        """
+        if not self.done():
+            raise asyncio.InvalidStateError("the Deferred has no result yet")
+        if self.cancelled():
+            raise self._make_cancelled_error()
+        return self._outcome.value if isinstance(self._outcome, Failure) else None
+
+    def result(self) -> Any:
+        """The result; raises what the Deferred failed with."""
+        error = self.exception()
+        if error is None:
+            return self._outcome
+        raise error.with_traceback(self._outcome.tb)
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
+
+
+set_awaiting(Awaiting)

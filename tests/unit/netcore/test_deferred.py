@@ -1,0 +1,501 @@
+"""Callbacks, errbacks, chains, cancelling and time-outs of one Deferred, and lists of them."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import logging
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from netcore.defer import (
+    FAILURE,
+    SUCCESS,
+    AlreadyCalledError,
+    CancelledError,
+    Deferred,
+    DeferredList,
+    FirstError,
+    TimeoutError,
+    fail,
+    gatherResults,
+    maybeDeferred,
+    setUnhandledFailureHook,
+    succeed,
+)
+from netcore.failure import Failure
+from netcore.task import Clock
+
+
+def result_of(d: Deferred[Any]) -> Any:
+    """What *d* has now, a Failure as the type of its exception."""
+    seen: list[Any] = []
+    d.addBoth(seen.append)
+    assert seen, "the Deferred has no result"
+    return seen[0].type if isinstance(seen[0], Failure) else seen[0]
+
+
+def explode(result: object) -> None:
+    raise ZeroDivisionError("exploded")
+
+
+class TestCallbacks:
+    def test_each_gets_what_the_one_before_returned(self) -> None:
+        d: Deferred[int] = Deferred()
+        d.addCallback(lambda n: n + 1).addCallback(lambda n: n * 10)
+        d.callback(1)
+        assert result_of(d) == 20
+
+    def test_those_added_after_firing_run_at_once(self) -> None:
+        assert result_of(succeed(1).addCallback(lambda n: n + 1)) == 2
+
+    def test_arguments_are_passed_on(self) -> None:
+        assert result_of(succeed(1).addCallback(lambda n, a, *, b: (n, a, b), 2, b=3)) == (1, 2, 3)
+
+    def test_addcallbacks_passes_each_its_own_arguments(self) -> None:
+        def both(result: object, *args: Any, **keywords: Any) -> tuple[Any, ...]:
+            return args, keywords
+
+        def chosen(d: Deferred[Any]) -> Any:
+            return result_of(d.addCallbacks(both, both, (1,), {"a": 2}, (3,), {"b": 4}))
+
+        assert chosen(succeed(None)) == ((1,), {"a": 2})
+        assert chosen(fail(KeyError())) == ((3,), {"b": 4})
+
+    def test_what_a_callback_raises_goes_to_the_next_errback(self) -> None:
+        d = succeed(1).addCallback(explode).addCallback(lambda _: "skipped").addErrback(lambda f: f.getErrorMessage())
+        assert result_of(d) == "exploded"
+
+    def test_what_the_callback_raises_passes_the_errback_beside_it(self) -> None:
+        seen: list[Failure] = []
+        d = succeed(1).addCallbacks(explode, seen.append)
+        assert result_of(d) is ZeroDivisionError
+        assert seen == []
+
+    def test_even_system_exit_becomes_a_failure(self) -> None:
+        def leave(result: object) -> None:
+            raise SystemExit(3)
+
+        assert result_of(succeed(1).addCallback(leave)) is SystemExit
+
+    def test_a_failure_given_to_callback_or_returned_counts_as_one(self) -> None:
+        d: Deferred[int] = Deferred()
+        d.callback(Failure(KeyError("k")))
+        assert result_of(d) is KeyError
+        assert result_of(succeed(1).addCallback(lambda _: Failure(KeyError("k")))) is KeyError
+
+    def test_errback_without_argument_takes_the_exception_being_handled(self) -> None:
+        d: Deferred[int] = Deferred()
+        try:
+            explode(None)
+        except ZeroDivisionError:
+            d.errback()
+        assert result_of(d) is ZeroDivisionError
+
+    @pytest.mark.parametrize("wrong", [None, 3, "text"])
+    def test_something_not_callable_is_refused_when_added(self, wrong: Any) -> None:
+        d: Deferred[int] = Deferred()
+        for add in (d.addCallback, d.addErrback, d.addBoth):
+            with pytest.raises(TypeError, match="must be callable"):
+                add(wrong)
+        if wrong is not None:
+            with pytest.raises(TypeError, match="must be callable"):
+                d.addCallbacks(wrong)
+
+    def test_a_deferred_as_result_is_refused(self) -> None:
+        d: Deferred[Any] = Deferred()
+        with pytest.raises(TypeError, match="chainDeferred"):
+            d.callback(Deferred())
+        assert not d.called
+
+    def test_errback_of_something_else_is_refused(self) -> None:
+        d: Deferred[Any] = Deferred()
+        with pytest.raises(TypeError, match="Failure or an exception"):
+            d.errback("wrong")  # type: ignore[arg-type]
+
+    def test_callbacks_added_while_running_come_last(self) -> None:
+        order: list[str] = []
+        d: Deferred[None] = Deferred()
+
+        def adds(result: None) -> None:
+            order.append("first")
+            d.addCallback(lambda _: order.append("added"))
+
+        d.addCallback(adds)
+        d.addCallback(lambda _: order.append("second"))
+        d.addCallback(lambda _: order.append("third"))
+        d.callback(None)
+        assert order == ["first", "second", "third", "added"]
+
+    def test_pausing_in_a_callback_holds_the_rest(self) -> None:
+        seen: list[int] = []
+        d: Deferred[int] = Deferred()
+
+        def pause(n: int) -> int:
+            d.pause()
+            return n + 1
+
+        d.addCallback(pause).addCallback(seen.append)
+        d.callback(1)
+        assert seen == []
+        d.unpause()
+        assert seen == [2]
+
+
+class TestChains:
+    def test_a_returned_deferred_is_waited_for(self) -> None:
+        inner: Deferred[str] = Deferred()
+        seen: list[str] = []
+        d = succeed(1).addCallback(lambda _: inner).addCallback(seen.append)
+        assert seen == []
+        assert "waiting on" in repr(d)
+        inner.callback("there")
+        assert seen == ["there"]
+
+    def test_its_result_is_taken_away(self) -> None:
+        inner = succeed("x")
+        assert result_of(succeed(1).addCallback(lambda _: inner)) == "x"
+        assert result_of(inner) is None
+
+    def test_its_failure_is_handed_over(self) -> None:
+        inner: Deferred[str] = Deferred()
+        d = succeed(1).addCallback(lambda _: inner)
+        inner.errback(KeyError("k"))
+        assert result_of(d) is KeyError
+
+    def test_callbacks_added_to_the_inner_one_later_see_none(self) -> None:
+        inner: Deferred[str] = Deferred()
+        seen: list[Any] = []
+        succeed(1).addCallback(lambda _: inner).addCallback(lambda r: seen.append(("outer", r)))
+        inner.addCallback(lambda r: seen.append(("inner", r)))
+        inner.callback("x")
+        assert seen == [("outer", "x"), ("inner", None)]
+
+    def test_a_deferred_that_returns_itself_fails_instead_of_hanging(self) -> None:
+        d: Deferred[Any] = Deferred()
+        d.addCallback(lambda _: d)
+        d.callback(1)
+        assert result_of(d) is TypeError
+
+    def test_chaindeferred_hands_on_results_and_failures(self) -> None:
+        for first in (succeed(1), fail(KeyError())):
+            second: Deferred[Any] = Deferred()
+            assert result_of(first.chainDeferred(second)) is None
+            assert result_of(second) in (1, KeyError)
+
+    @pytest.mark.parametrize("fired_first", [True, False])
+    def test_a_hundred_thousand_in_a_chain_need_no_stack(self, fired_first: bool) -> None:
+        first: Deferred[str] = Deferred()
+        last = first
+        for _ in range(100_000):
+            following: Deferred[Any] = Deferred()
+            following.addCallback(lambda _, last=last: last)
+            following.callback(None)
+            last = following
+        if fired_first:
+            first.callback("end")
+            assert result_of(last) == "end"
+        else:
+            seen: list[Any] = []
+            last.addErrback(seen.append)
+            last.cancel()
+            assert [failure.type for failure in seen] == [CancelledError]
+
+    def test_a_paused_outer_deferred_waits_for_unpause(self) -> None:
+        inner: Deferred[str] = Deferred()
+        seen: list[str] = []
+        d = succeed(1).addCallback(lambda _: inner)
+        d.pause()
+        d.addCallback(seen.append)
+        inner.callback("x")
+        assert seen == []
+        d.unpause()
+        assert seen == ["x"]
+
+    def test_many_outer_ones_run_before_the_rest_of_the_inner_one(self) -> None:
+        order: list[Any] = []
+        inner: Deferred[str] = Deferred()
+        inner.addCallback(lambda r: order.append("a"))
+        succeed(1).addCallback(lambda _: inner).addCallback(lambda r: order.append("outer"))
+        inner.addCallback(lambda r: order.append("b"))
+        inner.callback("x")
+        assert order == ["a", "outer", "b"]
+
+
+class TestCancelling:
+    def test_the_canceller_may_fire_it(self) -> None:
+        d: Deferred[str] = Deferred(lambda d: d.callback("partial"))
+        d.cancel()
+        assert result_of(d) == "partial"
+
+    def test_it_fails_with_cancellederror_if_the_canceller_did_not(self) -> None:
+        called: list[Any] = []
+        d: Deferred[str] = Deferred(called.append)
+        d.cancel()
+        assert called == [d]
+        assert result_of(d) is CancelledError
+
+    def test_after_a_canceller_a_late_result_is_an_error(self) -> None:
+        d: Deferred[str] = Deferred(lambda d: None)
+        d.addErrback(lambda f: None)
+        d.cancel()
+        with pytest.raises(AlreadyCalledError):
+            d.callback("late")
+
+    def test_a_canceller_that_raises_is_logged_and_it_fires_all_the_same(self, caplog: Any, logged: Any) -> None:
+        d: Deferred[str] = Deferred(explode)
+        d.cancel()
+        assert result_of(d) is CancelledError
+        assert len(logged.take(ZeroDivisionError)) == 1
+
+    def test_the_inner_one_is_cancelled_when_waited_for(self) -> None:
+        called: list[Any] = []
+        inner: Deferred[str] = Deferred(called.append)
+        d = succeed(1).addCallback(lambda _: inner)
+        d.cancel()
+        assert called == [inner]
+        assert result_of(d) is CancelledError
+
+    def test_nothing_happens_when_the_result_is_there(self) -> None:
+        d = succeed(1)
+        d.cancel()
+        assert result_of(d) == 1
+
+
+class TestTimeouts:
+    def test_it_is_cancelled_when_the_time_is_over(self) -> None:
+        clock = Clock()
+        d: Deferred[str] = Deferred()
+        d.addTimeout(5, clock)
+        clock.advance(4)
+        assert not d.called
+        clock.advance(1)
+        seen: list[Failure] = []
+        d.addErrback(seen.append)
+        assert isinstance(seen[0].value, builtins.TimeoutError)
+        assert seen[0].check(TimeoutError)
+        assert str(seen[0].value) == "no result within 5 s"
+
+    def test_a_result_in_time_stops_the_timer(self) -> None:
+        clock = Clock()
+        d: Deferred[str] = Deferred()
+        d.addTimeout(5, clock)
+        d.callback("in time")
+        assert clock.getDelayedCalls() == []
+        assert result_of(d) == "in time"
+
+    def test_what_the_canceller_made_of_it_stands(self) -> None:
+        clock = Clock()
+        d: Deferred[str] = Deferred(lambda d: d.callback("partial"))
+        d.addTimeout(5, clock)
+        clock.advance(5)
+        assert result_of(d) == "partial"
+
+    def test_another_cancel_is_not_taken_for_a_timeout(self) -> None:
+        clock = Clock()
+        d: Deferred[str] = Deferred()
+        d.addTimeout(5, clock)
+        d.cancel()
+        assert result_of(d) is CancelledError
+        assert clock.getDelayedCalls() == []
+
+    def test_ontimeoutcancel_decides_the_result(self) -> None:
+        clock = Clock()
+        d: Deferred[Any] = Deferred()
+        d.addTimeout(5, clock, lambda result, timeout: ("gave up", result.type, timeout))
+        clock.advance(5)
+        assert result_of(d) == ("gave up", CancelledError, 5)
+
+
+class TestUnhandledFailures:
+    def test_are_logged_when_the_last_reference_goes(self, logged: Any) -> None:
+        fail(KeyError("lost"))
+        records = logged.take(KeyError)
+        assert len(records) == 1
+        assert records[0].name == "netcore.defer"
+        assert records[0].levelno == logging.ERROR
+        assert records[0].failure.type is KeyError
+        assert records[0].exc_info[0] is KeyError
+
+    def test_reach_the_hook(self, logged: Any) -> None:
+        seen: list[Failure] = []
+        previous = setUnhandledFailureHook(seen.append)
+        try:
+            fail(KeyError("lost"))
+        finally:
+            assert setUnhandledFailureHook(previous) == seen.append
+        assert [failure.type for failure in seen] == [KeyError]
+        logged.take(KeyError)
+
+    def test_are_not_reported_once_handled_even_late(self) -> None:
+        d = fail(KeyError("handled"))
+        d.addErrback(lambda failure: None)
+        del d
+        gc.collect()  # the guard of the suite fails this test if anything is reported
+
+    def test_are_reported_once_for_a_chain(self, logged: Any) -> None:
+        inner: Deferred[Any] = Deferred()
+        d = succeed(1).addCallback(lambda _, inner=inner: inner)
+        inner.errback(KeyError("lost"))
+        del d, inner
+        gc.collect()
+        assert len(logged.take(KeyError)) == 1
+
+    def test_are_reported_for_a_paused_deferred(self, logged: Any) -> None:
+        d: Deferred[Any] = Deferred()
+        d.pause()
+        d.errback(KeyError("lost"))
+        del d
+        gc.collect()
+        assert len(logged.take(KeyError)) == 1
+
+    def test_a_broken_hook_is_warned_about(self, logged: Any) -> None:
+        def broken(failure: Failure) -> None:
+            raise RuntimeError("broken hook")
+
+        previous = setUnhandledFailureHook(broken)
+        try:
+            with pytest.warns(RuntimeWarning, match="could not be reported"):
+                fail(KeyError("lost"))
+        finally:
+            setUnhandledFailureHook(previous)
+        logged.take(KeyError)
+
+
+class TestThreads:
+    def test_fired_from_another_thread_the_callbacks_run_there(self) -> None:
+        d: Deferred[int] = Deferred()
+        ran_in: list[int] = []
+        d.addCallback(lambda _: ran_in.append(threading.get_ident()))
+        worker = threading.Thread(target=d.callback, args=(1,))
+        worker.start()
+        worker.join()
+        assert ran_in != [threading.get_ident()]
+        assert len(ran_in) == 1
+
+    def test_firing_and_adding_at_the_same_moment_loses_no_callback(self) -> None:
+        """Each round starts both sides from a barrier; whoever comes first, the callback runs once."""
+        rounds = 500
+        ready = threading.Barrier(2)
+        deferreds: list[Deferred[int]] = [Deferred() for _ in range(rounds)]
+        ran = [0] * rounds
+
+        def fire() -> None:
+            for d in deferreds:
+                ready.wait()
+                d.callback(1)
+
+        def count(result: int, index: int) -> int:
+            ran[index] += 1
+            return result
+
+        worker = threading.Thread(target=fire)
+        worker.start()
+        for index, d in enumerate(deferreds):
+            ready.wait()
+            d.addCallback(count, index)
+            d.addCallback(count, index)
+        worker.join()
+        assert ran == [2] * rounds
+
+
+class TestLists:
+    def test_collects_results_and_failures_in_order(self) -> None:
+        first: Deferred[str] = Deferred()
+        second: Deferred[str] = Deferred()
+        collected = DeferredList([first, second], consumeErrors=True)
+        second.errback(KeyError("k"))
+        assert not collected.called
+        first.callback("a")
+        (ok, result), (failed, failure) = result_of(collected)
+        assert (ok, result, failed, failure.type) == (SUCCESS, "a", FAILURE, KeyError)
+        assert result_of(second) is None
+
+    def test_without_consumeerrors_failures_stay_with_their_deferreds(self) -> None:
+        lost = fail(KeyError("k"))
+        DeferredList([lost])
+        assert result_of(lost) is KeyError
+
+    def test_an_empty_list_fires_at_once_unless_it_waits_for_the_first(self) -> None:
+        assert result_of(DeferredList([])) == []
+        assert not DeferredList([], fireOnOneCallback=True).called
+
+    def test_fireononecallback_gives_the_first_result_and_its_index(self) -> None:
+        waiting: list[Deferred[str]] = [Deferred(), Deferred()]
+        first = DeferredList(waiting, fireOnOneCallback=True)
+        waiting[1].callback("b")
+        assert result_of(first) == ("b", 1)
+        waiting[0].callback("a")
+
+    def test_fireononeerrback_fails_with_firsterror(self) -> None:
+        waiting: list[Deferred[str]] = [Deferred(), Deferred()]
+        collected = DeferredList(waiting, fireOnOneErrback=True, consumeErrors=True)
+        seen: list[Failure] = []
+        collected.addErrback(seen.append)
+        waiting[1].errback(KeyError("k"))
+        error = seen[0].value
+        assert isinstance(error, FirstError)
+        assert (error.index, error.subFailure.type) == (1, KeyError)
+        assert "KeyError" in str(error)
+
+    def test_cancelling_cancels_those_that_wait(self) -> None:
+        cancelled: list[Any] = []
+        waiting: list[Deferred[str]] = [Deferred(cancelled.append), succeed("x"), Deferred(cancelled.append)]
+        collected = DeferredList(waiting, consumeErrors=True)
+        collected.cancel()
+        assert cancelled == [waiting[0], waiting[2]]
+        assert [success for success, _ in result_of(collected)] == [FAILURE, SUCCESS, FAILURE]
+
+    def test_cancelling_a_fired_list_cancels_what_it_waits_for(self) -> None:
+        inner: Deferred[str] = Deferred()
+        collected = DeferredList([])
+        waiting = collected.addCallback(lambda _: inner)
+        collected.cancel()
+        assert result_of(waiting) is CancelledError
+
+    def test_gatherresults_gives_plain_results(self) -> None:
+        assert result_of(gatherResults([succeed(1), succeed(2)])) == [1, 2]
+        assert result_of(gatherResults([succeed(1), fail(KeyError())], consumeErrors=True)) is FirstError
+
+
+class TestMaking:
+    def test_maybedeferred_takes_results_exceptions_and_deferreds(self) -> None:
+        async def coroutine() -> int:
+            return 4
+
+        d = succeed(2)
+        assert result_of(maybeDeferred(lambda a, b: a + b, 1, b=2)) == 3
+        assert result_of(maybeDeferred(explode, None)) is ZeroDivisionError
+        assert maybeDeferred(lambda: d) is d
+        assert result_of(maybeDeferred(coroutine)) == 4
+
+    def test_looking_at_a_deferred(self) -> None:
+        d: Deferred[int] = Deferred()
+        assert not d.called
+        with pytest.raises(AttributeError, match="no result"):
+            _ = d.result
+        assert repr(d).startswith("<Deferred at 0x")
+        d.callback(3)
+        assert d.called
+        assert d.result == 3
+        assert "current result: 3" in repr(d)
+
+    def test_deferreds_can_be_weakly_referenced_and_subclassed(self) -> None:
+        class Mine(Deferred[int]):
+            pass
+
+        mine = Mine()
+        assert weakref.ref(mine)() is mine
+        assert repr(mine).startswith("<Mine at")
+
+    def test_a_fired_and_dropped_deferred_leaves_no_garbage(self) -> None:
+        gc.collect()
+        for _ in range(1000):
+            d: Deferred[int] = Deferred()
+            d.addCallback(explode).addErrback(lambda f: f.trap(ZeroDivisionError))
+            d.callback(1)
+        del d
+        assert gc.collect() == 0
