@@ -1,0 +1,9 @@
+"""Here, and not in tests/, so that the doctests of README.md and docs/ run under the guard as well."""
+
+pytest_plugins = [
+    "tests.support.guard",  # first: what the other fixtures of a test open has to be closed again when the guard looks
+    "tests.support.documents",
+    "tests.support.postgres",
+    "tests.support.process",
+    "pytester",
+]

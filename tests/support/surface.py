@@ -1,0 +1,75 @@
+"""The public names of netcore and asyncdb with their signatures, one per line.
+
+``python -m tests.support.surface > tests/unit/public_surface.txt`` renews the snapshot that a test compares with: a
+change of what users see then shows in the diff, and is a decision.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+PACKAGES = ("netcore", "asyncdb")
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """Every module of which no part of the name begins with an underscore."""
+    for package in PACKAGES:
+        root = importlib.import_module(package)
+        yield root
+        for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if not any(part.startswith("_") for part in found.name.split(".")):
+                yield importlib.import_module(found.name)
+
+
+def signature(callable_: Any) -> str:
+    """The signature without annotations, which differ in spelling between Python versions."""
+    try:
+        told = inspect.signature(callable_)
+    except (TypeError, ValueError):
+        return "(...)"
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in told.parameters.values()]
+    return str(told.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def members(cls: type[Any]) -> Iterator[str]:
+    """The public attributes and methods that *cls* itself defines."""
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            yield f"{field.name}: field"
+    for name, value in vars(cls).items():
+        if name.startswith("_") and name != "__init__":
+            continue
+        if isinstance(value, (classmethod, staticmethod)):
+            yield f"{name}{signature(value.__func__)} {type(value).__name__}"
+        elif inspect.isfunction(value):
+            if not (name == "__init__" and dataclasses.is_dataclass(cls)):
+                yield f"{name}{signature(value)}"
+        elif isinstance(value, property):
+            yield f"{name}: property"
+
+
+def surface() -> list[str]:
+    """All lines, sorted."""
+    lines = set()
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name) if name != "reactor" else None  # looking at it would make one
+            path = f"{module.__name__}.{name}"
+            if inspect.isclass(value):
+                lines.add(f"class {path}")
+                lines.update(f"{path}.{member}" for member in members(value))
+            elif callable(value):
+                lines.add(f"{path}{signature(value)}")
+            else:
+                lines.add(path)
+    return sorted(lines)
+
+
+if __name__ == "__main__":
+    print("\n".join(surface()))
