@@ -28,7 +28,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import Awaiting
 from netcore.defer._deferred import FIRED, PENDING, CancellingWaiter, Deferred, fail, fire, logger, succeed, take
-from netcore.defer._errors import NotACoroutineError
+from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure
 
 __all__ = ["ensureDeferred", "inlineCallbacks", "maybeDeferred", "returnValue"]
@@ -85,12 +85,6 @@ class _Driver(CancellingWaiter):
             return False
         return True
 
-    def take(self) -> Any:
-        """What has arrived, for one taker only; `_NOTHING` for all others."""
-        arrived = self.arrived
-        self.arrived = _NOTHING
-        return arrived
-
     def resume(self, result: Any) -> Deferred[Any] | None:
         """What it waited for has *result*; None where the coroutine itself looks it up."""
         self.arrived = result
@@ -104,20 +98,20 @@ class _Driver(CancellingWaiter):
             if reactor is not None:
                 reactor.callFromThread(self.go_on)
                 return None
-        result = self.take()
+        result, self.arrived = self.arrived, _NOTHING
         if result is _NOTHING:
             return None
         return self.context.run(_advance, self.generator, result, self.context, self)
 
     def go_on(self) -> None:
         """Go on with what has arrived, from outside the chain of callbacks."""
-        result = self.take()
+        result, self.arrived = self.arrived, _NOTHING
         if result is not _NOTHING:
             deferred = self.context.run(_advance, self.generator, result, self.context, self)
             if deferred is not None:
                 fire(deferred)
 
-    def future_done(self, future: Any = None) -> None:
+    def future_done(self, future: Any) -> None:
         """The asyncio future it waited for is done; the coroutine looks up the result itself."""
         self.arrived = None
         self.go_on()
@@ -154,31 +148,40 @@ def _advance(generator: Any, result: Any, context: Context, driver: _Driver | No
             ended, result = True, stop.value
         except _Return as returned:
             ended, result = True, returned.value
+        except asyncio.CancelledError as raised:  # it awaited an asyncio future: back to our terms
+            cancelled = CancelledError(*raised.args)
+            cancelled.__cause__ = raised
+            ended, result = True, Failure(cancelled)
         except BaseException as raised:  # whatever it raises is its result, SystemExit included
             ended, result = True, Failure(raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next))
         if ended:
             return _finish(result, driver)
-        if isinstance(yielded, Deferred) and yielded._state == FIRED and not yielded._paused:
-            result = take(yielded)
-            continue
-        if isinstance(yielded, CoroutineType):
+        if isinstance(yielded, Deferred):
+            if yielded._state == FIRED and not yielded._paused:
+                result = yielded._result
+                if isinstance(result, Failure):
+                    take(yielded)
+                else:
+                    yielded._result = None  # the ordinary case of `take`
+                continue
+        elif isinstance(yielded, CoroutineType):
             yielded = ensureDeferred(yielded)
         elif isinstance(generator, GeneratorType) and asyncio.isfuture(yielded):
             yielded = ensureDeferred(_await(yielded))
+        elif yielded is None and isinstance(generator, CoroutineType):  # ``asyncio.sleep(0)``: let others run
+            yielded = Deferred()
+            asyncio.get_running_loop().call_soon(yielded.callback, None)
         if driver is None:
             driver = _Driver(generator, context)
             new = driver.deferred
         if not driver.wait(yielded):
-            if not isinstance(generator, CoroutineType):
+            if isinstance(generator, GeneratorType):
                 result = yielded  # ``yield`` of anything else gives it back, as ``maybeDeferred`` would
-                continue
-            if yielded is not None:
+            else:
                 result = Failure(TypeError(f"a coroutine run by netcore cannot wait for {yielded!r}"))
-                continue
-            # ``asyncio.sleep(0)``: let others run
-            asyncio.get_running_loop().call_soon(driver.future_done, context=context.copy())
+            continue
         driver.inside = False
-        result = driver.take()
+        result, driver.arrived = driver.arrived, _NOTHING
         if result is _NOTHING:
             return new
 

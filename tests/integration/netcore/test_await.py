@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from netcore.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks
-
-World = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+from netcore.failure import Failure
 
 
 def in_asyncio(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -239,5 +238,23 @@ def test_a_deferred_that_was_cancelled_before_raises_the_same() -> None:
                 await e
 
         await ensureDeferred(in_netcore())
+
+    in_asyncio(test)
+
+
+def test_a_netcore_coroutine_in_asyncio_sleep_can_be_cancelled() -> None:
+    async def test() -> None:
+        async def sleeps(seconds: float) -> None:
+            while True:
+                await asyncio.sleep(seconds)
+
+        for seconds in (0, 60):
+            seen: list[Failure] = []
+            d = ensureDeferred(sleeps(seconds))
+            d.addErrback(seen.append)
+            await turn()
+            d.cancel()
+            await turn()
+            assert [failure.type for failure in seen] == [CancelledError]
 
     in_asyncio(test)
