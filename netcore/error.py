@@ -24,6 +24,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRefusedError",
     "DNSLookupError",
+    "NoProtocol",
     "NoRouteError",
     "NotConnectingError",
     "ReactorAlreadyRunning",
@@ -54,6 +55,10 @@ class ReactorAlreadyRunning(RuntimeError):
 
 class NotConnectingError(RuntimeError):
     """There is no attempt to connect that could be stopped."""
+
+
+class NoProtocol(Exception):
+    """A client endpoint's factory returned None from ``buildProtocol``: the connection was made and closed."""
 
 
 class BindError(Exception):

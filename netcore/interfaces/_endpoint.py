@@ -23,6 +23,7 @@ class IStreamServerEndpoint(Interface):
         Returns: Deferred firing with the `IListeningPort`.
         Fails with: netcore.error.CannotListenError.
         """
+        ...
 
 
 class IStreamClientEndpoint(Interface):
@@ -35,3 +36,4 @@ class IStreamClientEndpoint(Interface):
             attempt.
         Fails with: a netcore.error.ConnectError, DNSLookupError, CancelledError.
         """
+        ...

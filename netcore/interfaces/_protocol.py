@@ -18,6 +18,7 @@ class ILoggingContext(Interface):
 
     def logPrefix(self) -> str:
         """A short name for log lines."""
+        ...
 
 
 class IProtocol(Interface):
@@ -45,6 +46,7 @@ class IProtocolFactory(Interface):
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """The protocol for a connection with the peer at *addr*; None refuses the connection, which is then closed."""
+        ...
 
     def doStart(self) -> None:
         """One more port or connector uses the factory."""

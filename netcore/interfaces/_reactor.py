@@ -64,6 +64,7 @@ class IReactorCore(Interface):
         Returns: an identifier for `removeSystemEventTrigger`.
         Raises: ValueError: an unknown phase.
         """
+        ...
 
     def removeSystemEventTrigger(self, triggerID: Any) -> None:
         """Take back a trigger.
@@ -76,6 +77,7 @@ class IReactorCore(Interface):
 
         Returns: None if it was called, else the identifier of the trigger.
         """
+        ...
 
 
 class IDelayedCall(Interface):
@@ -83,6 +85,7 @@ class IDelayedCall(Interface):
 
     def getTime(self) -> float:
         """When, on the clock of ``seconds()``."""
+        ...
 
     def cancel(self) -> None:
         """Do not call.
@@ -104,6 +107,7 @@ class IDelayedCall(Interface):
 
     def active(self) -> bool:
         """Whether the call is still to come."""
+        ...
 
 
 class IReactorTime(Interface):
@@ -111,6 +115,7 @@ class IReactorTime(Interface):
 
     def seconds(self) -> float:
         """A clock that never goes back, in seconds; its zero means nothing."""
+        ...
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> IDelayedCall:
         """Call *callable* after *delay* seconds, in the caller's context (contextvars), from the event loop.
@@ -119,9 +124,11 @@ class IReactorTime(Interface):
 
         Raises: ValueError: *delay* is negative or not a number.
         """
+        ...
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The calls still to come, in no order."""
+        ...
 
 
 class IReactorFromThreads(Interface):
@@ -147,6 +154,7 @@ class IReactorThreads(IReactorFromThreads, IReactorInThreads, Interface):
 
     def getThreadPool(self) -> ThreadPool:
         """The pool that `callInThread` uses."""
+        ...
 
     def suggestThreadPoolSize(self, size: int) -> None:
         """Let the pool have at most *size* threads."""
@@ -166,9 +174,11 @@ class IListeningPort(Interface):
 
         Returns: a Deferred that fires when the port is closed, or None if it was.
         """
+        ...
 
     def getHost(self) -> IAddress:
         """The address listened on, with the port number that was given if 0 was asked for."""
+        ...
 
 
 class IConnector(Interface):
@@ -191,6 +201,7 @@ class IConnector(Interface):
 
     def getDestination(self) -> IAddress:
         """The address it connects to, as asked for."""
+        ...
 
 
 class IReactorTCP(Interface):
@@ -201,9 +212,11 @@ class IReactorTCP(Interface):
 
         Args:
             backlog: how many connections the kernel keeps until they are accepted (listen(2)).
-            interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one.
+            interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
+                too where the system says so (Linux does, ipv6(7)).
         Raises: netcore.error.CannotListenError.
         """
+        ...
 
     def connectTCP(
         self,
@@ -222,3 +235,4 @@ class IReactorTCP(Interface):
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
             bindAddress: local (host, port) to connect from.
         """
+        ...

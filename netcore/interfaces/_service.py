@@ -29,17 +29,20 @@ class IService(Interface):
         Raises: RuntimeError: it has a parent already.
         """
 
-    def setServiceParent(self, parent: IServiceCollection) -> None:
-        """Belong to *parent* (anything that can be adapted to `IServiceCollection`), and start when that runs.
+    def setServiceParent(self, parent: Any) -> None:
+        """Belong to *parent* (anything that can be adapted to `IServiceCollection`) and no longer to the one it had;
+        start, if *parent* runs.
 
-        Raises: RuntimeError: it has a parent already.
+        Raises: RuntimeError: *parent* has a service of that name.
         """
 
     def disownServiceParent(self) -> Deferred[Any] | None:
         """Leave the parent; if running, stop.
 
         Returns: what stopping returned.
+        Raises: RuntimeError: there is no parent.
         """
+        ...
 
     def privilegedStartService(self) -> None:
         """What must be done before privileges are given up, such as binding a low port."""
@@ -52,6 +55,7 @@ class IService(Interface):
 
         Returns: None, or a Deferred that fires when the service has stopped.
         """
+        ...
 
 
 class IServiceCollection(Interface):
@@ -59,12 +63,14 @@ class IServiceCollection(Interface):
 
     def __iter__(self) -> Iterator[IService]:
         """The services, in the order they were added."""
+        ...
 
     def getServiceNamed(self, name: str) -> IService:
         """The service of that name.
 
         Raises: KeyError: there is none.
         """
+        ...
 
     def addService(self, service: IService) -> None:
         """Take *service* in; called by its ``setServiceParent``.
@@ -78,6 +84,7 @@ class IServiceCollection(Interface):
         Returns: what stopping it returned.
         Raises: ValueError: it is not in the collection.
         """
+        ...
 
 
 class IProcess(Interface):
@@ -85,7 +92,7 @@ class IProcess(Interface):
 
     processName: str | None
     """What the process should be called, or None."""
-    uid: int | None
-    """The user to become after ports are bound, or None to stay."""
-    gid: int | None
-    """The group to become after ports are bound, or None to stay."""
+    uid: int | str | None
+    """The user to become after ports are bound, by number or name, or None to stay."""
+    gid: int | str | None
+    """The group to become after ports are bound, by number or name, or None to stay."""

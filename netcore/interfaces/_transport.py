@@ -61,10 +61,12 @@ class ITransport(Interface):
     """
 
     disconnecting: bool
-    """Whether `loseConnection` was called and the connection still stands."""
+    """Whether this side is closing the connection: `loseConnection` was called, or the connection aborted."""
 
     def write(self, data: bytes) -> None:
-        """Send *data* to the peer, in order, as soon as it can be. Silently dropped once the connection is going.
+        """Send *data* to the peer, in order, as soon as it can be.
+
+        Silently dropped once the connection is going; a registered producer may write until it is unregistered.
 
         Raises: TypeError: *data* is not bytes-like; text must be encoded first.
         """
@@ -78,9 +80,11 @@ class ITransport(Interface):
 
     def getPeer(self) -> IAddress:
         """The address of the other side."""
+        ...
 
     def getHost(self) -> IAddress:
         """The address of this side."""
+        ...
 
 
 class ITCPTransport(ITransport, IConsumer, IPushProducer, Interface):
@@ -91,12 +95,14 @@ class ITCPTransport(ITransport, IConsumer, IPushProducer, Interface):
 
     def getTcpNoDelay(self) -> bool:
         """Whether TCP_NODELAY is set (tcp(7))."""
+        ...
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Set or clear TCP_NODELAY (tcp(7)): send small segments without waiting for acknowledgements."""
 
     def getTcpKeepAlive(self) -> bool:
         """Whether SO_KEEPALIVE is set (socket(7))."""
+        ...
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Set or clear SO_KEEPALIVE (socket(7))."""
