@@ -1,0 +1,70 @@
+"""What a reactor does with the asyncio loop beneath it, besides using its turns.
+
+Living with a loop that others run. The loop keeps the reactor attached to it, as an attribute: a table of ours could
+hold neither of them weakly, since each needs the other, and would keep both of a loop that was dropped without a word.
+And a loop tells nobody that its program is ending, but for one thing: asyncio.run(), Runner and their like call
+``loop.shutdown_asyncgens()``, which closes every asynchronous generator whose first step was taken in the loop, and
+waits until it is closed. So an attached reactor holds a suspended generator, whose end is the reactor's. (Tried on
+asyncio's loops and uvloop's, Python 3.11 to 3.13.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+__all__ = ["call_at_end", "end_tasks", "kept_by", "let_keep", "new_loop"]
+
+_KEPT = "_netcore_reactor"
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A loop for a reactor of one's own: asyncio's default for the platform."""
+    return asyncio.new_event_loop()
+
+
+async def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End what runs on *loop*, which is ours alone, as asyncio.run() does before it closes one.
+
+    Tasks are cancelled and run to their end, and what goes wrong is told to the loop's exception handler.
+    """
+    tasks = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task(loop)]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            what = {"message": "a task that dispose() ended failed", "exception": error, "task": task}
+            loop.call_exception_handler(what)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def kept_by(loop: asyncio.AbstractEventLoop) -> Any:
+    """What *loop* keeps for us, or None."""
+    return getattr(loop, _KEPT, None)
+
+
+def let_keep(loop: asyncio.AbstractEventLoop, reactor: object) -> None:
+    """Have *loop* keep *reactor*."""
+    setattr(loop, _KEPT, reactor)
+
+
+def call_at_end(finish: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Have ``finish()`` awaited when the program of the running loop ends.
+
+    Returns: a generator, which the caller keeps: the loop refers to it weakly.
+    """
+
+    async def wait() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await finish()
+
+    generator = wait()
+    with contextlib.suppress(StopIteration):  # so a coroutine says that it has come to its end: here, to the yield
+        generator.__anext__().__await__().send(None)
+    return generator

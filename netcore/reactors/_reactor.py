@@ -1,0 +1,482 @@
+"""`Reactor`: this model's event loop, a thin layer over an asyncio one (decision 0001).
+
+What holds:
+
+* ``_life`` says what may be done (the table is in `_lifecycle`); ``_turns`` does what is to be done later, while it
+  may.
+* ``_open`` holds every port, connection and connector that holds a descriptor, so that shutdown and `dispose` close
+  them.
+
+KeyboardInterrupt and SystemExit raised by a callback escape `run`, as they escape asyncio's loops: `run` then ends as
+if by `crash`, with signal handlers put back, and the reactor can be run again. Every other exception is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any, Protocol
+
+from netcore import _current
+from netcore._timers import DelayedCall
+from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
+from netcore.interfaces import (
+    IProtocolFactory,
+    IReactorCore,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    implementer,
+)
+from netcore.reactors import _loops, _signals
+from netcore.reactors._lifecycle import Event, Lifecycle, State
+from netcore.reactors._pool import ReactorPool
+from netcore.reactors._triggers import SystemEvents
+from netcore.reactors._turns import Turns
+from netcore.threadpool import ThreadPool
+from netcore.transports.tcp import Connector, Port
+
+__all__ = ["Reactor", "live"]
+
+logger = logging.getLogger("netcore.reactors")
+
+# States in which callWhenRunning() calls at once.
+_UP = frozenset({State.RUNNING, State.STOPPING, State.ENDING, State.ATTACHED, State.DETACHING})
+
+_live: weakref.WeakSet[Reactor] = weakref.WeakSet()
+_live_lock = threading.Lock()
+
+
+def live() -> list[Reactor]:
+    """The reactors that have not been disposed of.
+
+    Threading: any thread.
+    """
+    with _live_lock:
+        return list(_live)
+
+
+class _Closable(Protocol):
+    """What a reactor closes when it shuts down."""
+
+    def _shut_down(self) -> None:
+        """Close at once, and let go of the reactor."""
+
+
+@implementer(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP)
+class Reactor:
+    """An event loop, with timers, threads and TCP.
+
+    Args:
+        loop: an asyncio event loop that does not run; by default a new one, which is then closed by `dispose`.
+    Attributes: *loop* the asyncio loop beneath; *running*, see `IReactorCore`; *threadPatience* the seconds that
+        shutdown waits for the thread pool's threads.
+    Raises: ReactorAlreadyRunning: *loop* runs (inside it, `Reactor.current` gives the reactor attached to it).
+    Threading: belongs to the thread that runs it. Make as many as there are threads that need one. `callFromThread`
+        may be called in any thread, `callInThread` and `getThreadPool` too.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    running: bool
+    threadPatience = 5.0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if loop is not None and loop.is_running():
+            raise ReactorAlreadyRunning(f"{loop!r} runs already: inside it, use Reactor.current()")
+        self._set_up(_loops.new_loop() if loop is None else loop, owns_loop=loop is None)
+
+    def _set_up(self, loop: asyncio.AbstractEventLoop, owns_loop: bool) -> None:
+        self.loop = loop
+        self.running = False
+        self._owns_loop = owns_loop
+        self._life = Lifecycle()
+        self._turns = Turns(loop)
+        self._events = SystemEvents()
+        self._refusing = False  # shutting down, and the connections there were are closed
+        self._open: dict[_Closable, None] = {}
+        self._pool = ReactorPool(self)
+        self._lifeline: AsyncGenerator[None, None] | None = None
+        with _live_lock:
+            _live.add(self)
+
+    @classmethod
+    def _attach(cls, loop: asyncio.AbstractEventLoop) -> Reactor:
+        """The reactor attached to *loop*, which runs in this thread."""
+        kept = _loops.kept_by(loop)
+        if isinstance(kept, Reactor) and not kept.disposed:
+            return kept
+        self = cls.__new__(cls)
+        self._set_up(loop, owns_loop=False)
+        self._life.move(Event.ATTACH)
+        self._lifeline = _loops.call_at_end(self._detach)
+        _loops.let_keep(loop, self)
+        self.running = True
+        self._turns.begin()
+        self._pool.start()
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} that {self._life.state.value}, over {type(self.loop).__name__}>"
+
+    # Life.
+
+    @classmethod
+    def current(cls) -> Reactor:
+        """This thread's reactor: the one that runs, or the one attached to the asyncio loop that runs (made at need).
+
+        Raises: ReactorNotRunning: neither runs in this thread.
+        """
+        reactor = _current.running_reactor()
+        if reactor is None:
+            raise ReactorNotRunning("no reactor and no asyncio loop runs in this thread")
+        return reactor
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Fire "startup", then serve events until `stop` or `crash`. May be called again when it has returned.
+
+        Args:
+            installSignalHandlers: in the main thread, have SIGINT and SIGTERM `stop` the reactor; a SIGINT while it is
+                stopping makes it `crash`. The previous handlers are put back.
+        Raises: ReactorAlreadyRunning: it runs, it is attached, or this thread runs another loop. ReactorNotRunning: it
+            was disposed of. KeyboardInterrupt, SystemExit: a callback raised it.
+        """
+        if self._life.state is State.IDLE and (asyncio._get_running_loop() is not None or self.loop.is_running()):
+            raise ReactorAlreadyRunning("this thread, or the loop, runs already: inside it, use Reactor.current()")
+        self._life.move(Event.RUN)
+        start = None
+        try:
+            start = self.loop.call_soon(self._start)
+            with self._entered(), contextlib.ExitStack() as stack:
+                if installSignalHandlers:
+                    stack.enter_context(_signals.handling(self.loop, self._on_signal))
+                self.loop.run_forever()
+        finally:
+            if start is not None:
+                start.cancel()
+            self._ended()
+
+    def stop(self) -> None:
+        """Fire "shutdown", from the loop; `run` returns when its triggers have finished and connections are closed.
+
+        Raises: ReactorNotRunning: it does not run, is stopping already, or is attached to a loop that others stop.
+        """
+        self._life.move(Event.STOP)
+        self.loop.call_soon(self._shut_down)
+
+    def crash(self) -> None:
+        """Make `run` return at the end of this turn, without "shutdown". Ports, connections and timers stay for the
+        next `run`, or until `dispose`.
+
+        Raises: ReactorNotRunning: it does not run, or is attached to a loop that others stop.
+        """
+        self._life.move(Event.CRASH)
+        self.running = False
+        self.loop.stop()
+
+    def dispose(self) -> None:
+        """Give everything back: ports and connections are closed (protocols hear ``connectionLost``), timers, triggers
+        and calls from threads dropped, the thread pool ended, and, if the loop was the reactor's own, asyncio tasks
+        cancelled and run to their end, asynchronous generators and the default executor shut down, the loop closed.
+
+        An attached reactor does not wait for its threads here, since it must not block the loop: they end with their
+            jobs.
+        Disposing twice does nothing; every other use afterwards raises.
+
+        Raises: ReactorAlreadyRunning: it runs, or this thread runs another loop.
+        """
+        state = self._life.state
+        if state is State.DISPOSED:
+            return
+        if state is State.ATTACHED:
+            self._release()
+            return
+        if state is not State.IDLE:
+            raise self._life.refusal(Event.DISPOSE)
+        if asyncio._get_running_loop() is not None or self.loop.is_running():
+            raise ReactorAlreadyRunning("dispose() turns the loop once more, and a loop runs in this thread already")
+        try:
+            if not self.loop.is_closed():
+                with self._entered():
+                    self.loop.run_until_complete(self._wind_up())
+        finally:
+            self._release()
+            if self._owns_loop:
+                self.loop.close()
+
+    @property
+    def disposed(self) -> bool:
+        """Whether `dispose` was called (an attached reactor is disposed of when its loop's program ends)."""
+        return self._life.state is State.DISPOSED
+
+    # System events.
+
+    def fireSystemEvent(self, eventType: str) -> None:
+        """Call the triggers of *eventType*, phase by phase. "shutdown" ends a running reactor, as `stop` does."""
+        if eventType == "shutdown" and self._life.state in (State.STARTING, State.RUNNING):
+            self._life.move(Event.STOP)
+            self._shut_down()
+        else:
+            self._events.fire(eventType)
+
+    def addSystemEventTrigger(
+        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> object:
+        """Have *callable* called, once, when *eventType* is fired, in the caller's context (contextvars).
+
+        Args:
+            phase: "before" (may return a Deferred or be a coroutine function, and is waited for), "during" or "after".
+            eventType: "startup", "shutdown", or a name of the application's own.
+        Returns: an identifier for `removeSystemEventTrigger`.
+        Raises: ValueError: an unknown phase.
+        """
+        self._require_usable()
+        return self._events.add(phase, eventType, callable, args, kwargs)
+
+    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+        """Take back a trigger.
+
+        Raises: ValueError: it was called or removed. TypeError: it is no trigger.
+        """
+        self._events.remove(triggerID)
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> object | None:
+        """Call *callable* now if the reactor runs, else as soon as it does.
+
+        Returns: None if it was called, else the identifier of the trigger.
+        """
+        if self._life.state in _UP:
+            callable(*args, **kwargs)
+            return None
+        return self.addSystemEventTrigger("after", "startup", callable, *args, **kwargs)
+
+    # Time.
+
+    def seconds(self) -> float:
+        """The monotonic clock, in seconds."""
+        return time.monotonic()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> DelayedCall:
+        """Call *callable* after *delay* seconds, in the caller's context (contextvars), from the event loop.
+
+        Calls due at the same time are made in the order they were asked for; one with no delay is made in the next
+        turn. What one raises is logged.
+
+        Raises: ValueError: *delay* is negative or NaN.
+        """
+        self._require_usable()
+        return self._turns.timers.add(delay, callable, args, kwargs)
+
+    def getDelayedCalls(self) -> list[DelayedCall]:
+        """The calls still to come, in no order."""
+        return self._turns.timers.calls()
+
+    # Threads.
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call *callable* in the reactor's thread, soon, in the caller's context (contextvars), in the order asked for.
+
+        What it raises is logged. If the reactor does not run, the call waits until it does.
+
+        Raises: ReactorNotRunning: it was disposed of, or its loop was closed.
+        Threading: any thread, and signal handlers.
+        """
+        self._require_usable()
+        self._turns.thread_calls.add(callable, args, kwargs)
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call *callable* in a thread of the reactor's pool, in a copy of the caller's context; what it raises is
+        logged.
+
+        If the reactor does not run, the call waits until it does.
+
+        Raises: RuntimeError: the reactor is shutting down, and the pool has been stopped.
+        Threading: any thread.
+        """
+        self.getThreadPool().callInThread(callable, *args, **kwargs)
+
+    def getThreadPool(self) -> ThreadPool:
+        """The pool that `callInThread` uses; made at the first call, started when the reactor runs.
+
+        Threading: any thread.
+        """
+        self._require_usable()
+        return self._pool.get()
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Let the pool have at most *size* threads.
+
+        Raises: ValueError: less than 1.
+        """
+        self._pool.resize(size)
+
+    # TCP.
+
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
+        """Accept connections on *port* (0: any free one), for protocols from *factory*.
+
+        Args:
+            backlog: how many connections the kernel keeps until they are accepted (listen(2)).
+            interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
+                too where the system says so (Linux does, ipv6(7)).
+        Raises: netcore.error.CannotListenError.
+        """
+        self._require_usable()
+        listening = Port(self, port, factory, backlog, interface)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: IProtocolFactory,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Connector:
+        """Connect to *host* (a name or an address) on *port*; *factory* (a ClientFactory) hears how it goes.
+
+        A name is looked up in the thread pool, and its addresses are tried in the order the system gives them in.
+
+        Args:
+            timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
+            bindAddress: local (host, port) to connect from.
+        """
+        self._require_usable()
+        connector = Connector(self, host, port, factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    # For transports.
+
+    def _keep(self, thing: _Closable) -> None:
+        """*thing* holds a descriptor: close it at shutdown."""
+        self._open[thing] = None
+
+    def _drop(self, thing: _Closable) -> None:
+        """*thing* is closed."""
+        self._open.pop(thing, None)
+
+    # For the package, whose global reactor nobody disposes of.
+
+    def _close_at_exit(self) -> None:
+        """The interpreter ends: give descriptors back, without turning the loop and so without waiting for anything."""
+        if self._life.state is State.IDLE:
+            self._release()
+            self.loop.close()
+
+    # How it runs.
+
+    def _require_usable(self) -> None:
+        if self._life.state is State.DISPOSED:
+            raise ReactorNotRunning("the reactor has been disposed of: it takes no more calls")
+
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[None]:
+        """The thread runs this reactor."""
+        _current.enter(self)
+        try:
+            yield
+        finally:
+            _current.leave(self)
+
+    def _start(self) -> None:
+        """The first thing that `run` has the loop do."""
+        self._refusing = False
+        self._turns.begin()
+        self._pool.start()
+        self._events.fire("startup", first=self._started)
+        # Their wake-up may have come already, and was ignored, so that "startup" is the first thing that happens.
+        self._turns.thread_calls.drain()
+
+    def _started(self) -> None:
+        self._life.move(Event.STARTED)
+        self.running = self._life.state is State.RUNNING
+
+    def _on_signal(self, number: int) -> None:
+        if self._life.state in (State.STARTING, State.RUNNING):
+            self.stop()
+        elif self._life.state is State.STOPPING and number == signal.SIGINT:
+            logger.warning("interrupted again while stopping: not waiting any longer")
+            self.crash()
+
+    def _shut_down(self) -> None:
+        if self._life.state is State.STOPPING:  # else it crashed meanwhile
+            self._events.fire("shutdown", first=self._close_down, settle=self._end_pool, done=self._stopped)
+
+    def _close_down(self) -> None:
+        self.running = False
+        self._refusing = True
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for thing in list(self._open):
+            thing._shut_down()
+
+    def _stopped(self) -> None:
+        self._close_all()  # what triggers and lost connections opened meanwhile
+        self._life.move(Event.CRASH)
+        self.loop.stop()
+
+    def _ended(self) -> None:
+        """`run` returns, for whatever reason."""
+        self._life.move(Event.ENDED)
+        self.running = False
+        self._turns.end()
+        self._events.abandon()
+        self._pool.forget()
+
+    def _end_pool(self, then: Callable[[], None]) -> None:
+        self._pool.end(self.threadPatience, then)
+
+    async def _wind_up(self) -> None:
+        """What `dispose` needs the loop for."""
+        self._events.clear()
+        self._turns.timers.clear()
+        self._turns.begin()
+        self._close_down()
+        over = self.loop.create_future()
+        self._end_pool(lambda: over.set_result(None))
+        await over
+        if self._owns_loop:
+            await _loops.end_tasks(self.loop)
+
+    async def _detach(self) -> None:
+        """The program of the loop that the reactor is attached to ends."""
+        if self._life.state is not State.ATTACHED:
+            return
+        self._life.move(Event.DETACH)
+        over = self.loop.create_future()
+
+        def done() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        try:
+            self._events.fire("shutdown", first=self._close_down, settle=self._end_pool, done=done)
+            await over
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """The end: nothing holds on to anything."""
+        self._refusing = True
+        self._close_all()
+        self._life.move(Event.DISPOSE)
+        self._close_all()  # what was opened because something was closed: nothing can be opened any more
+        self.running = False
+        self._turns.end()
+        self._turns.clear()
+        self._events.clear()
+        self._pool.abandon()
+        _current.leave(self)
+        with _live_lock:
+            _live.discard(self)
+
+
+_current.set_attach(Reactor._attach)

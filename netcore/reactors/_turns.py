@@ -1,0 +1,117 @@
+"""The turns of an asyncio loop, as far as they are a reactor's: timers and calls from threads.
+
+What holds:
+
+* Turns are used between `begin` and `end` only. Before, timers and calls queue up, and a wake-up that the loop
+  delivers too early is ignored, so that a reactor can do what comes first (fire "startup") before anything else
+  happens.
+* At most one of the loop's own timers is armed, for ``_armed_for`` (infinity: none), never later than the next
+  deadline. It may fire early, uvloop's does: the queue is then asked again.
+* A turn makes the calls that were due, and asked for, when it began. What they ask for waits for the next turn, and
+  the loop looks after descriptors in between.
+
+An exception in a call is logged, and the rest still run; KeyboardInterrupt and SystemExit escape into the loop, and
+what is left waits for the next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from contextvars import Context
+
+from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore._timers import TimerQueue
+from netcore.error import ReactorNotRunning
+from netcore.failure import Failure
+from netcore.reactors._threadcalls import ThreadCalls
+
+__all__ = ["Turns"]
+
+logger = logging.getLogger("netcore.reactors")
+
+# The longest a loop's timer is armed for: uvloop overflows on what asyncio would take (infinity).
+_LONGEST = 24 * 3600.0
+
+
+class Turns:
+    """What is to be done in the turns of *loop*.
+
+    Attributes: *timers*, *thread_calls* what waits; *used* whether turns are used.
+    Threading: the loop's thread, but for ``thread_calls.add``.
+    """
+
+    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "thread_calls", "timers", "used")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.used = False
+        self.timers = TimerQueue(time.monotonic, self._arm)
+        self.thread_calls = ThreadCalls(self._wake)
+        self._handle: asyncio.Handle | None = None
+        self._armed_for = math.inf
+        self._context = Context()  # of the loop's timer, which is nobody's in particular: each call has its own
+
+    def begin(self) -> None:
+        """Use the turns from now on."""
+        self.used = True
+        self._arm()
+
+    def end(self) -> None:
+        """Use them no more. What waits stays."""
+        self.used = False
+        self._armed_for = math.inf
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self.timers.clear()
+        self.thread_calls.clear()
+
+    def _arm(self) -> None:
+        """Have the loop wake us for the next deadline, unless it will before."""
+        if not self.used:
+            return
+        deadline = self.timers.next_deadline()
+        if deadline is None or deadline >= self._armed_for:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._armed_for = deadline
+        delay = deadline - time.monotonic()
+        if delay <= 0:
+            self._handle = self._loop.call_soon(self._run_timers, context=self._context)
+        else:
+            self._handle = self._loop.call_later(min(delay, _LONGEST), self._run_timers, context=self._context)
+
+    def _run_timers(self) -> None:
+        self._handle = None
+        self._armed_for = -math.inf  # nothing is armed from within: that is done once, below
+        timers = self.timers
+        mark = timers.mark()
+        now = time.monotonic()
+        try:
+            while (call := timers.take(now, mark)) is not None:
+                try:
+                    call.call()
+                except ENDS_THE_PROGRAM:
+                    raise
+                except BaseException:  # CancelledError too
+                    log_failure(logger, Failure(), "a call made later raised")
+        finally:
+            self._armed_for = math.inf
+            self._arm()
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._drain)
+        except RuntimeError as error:
+            raise ReactorNotRunning("the reactor's loop is closed: it takes no more calls") from error
+
+    def _drain(self) -> None:
+        if self.used:
+            self.thread_calls.drain()

@@ -1,0 +1,105 @@
+"""Calls between the reactor's thread and others, with Deferreds on the reactor's side.
+
+What is called in a thread sees a copy of the caller's context (contextvars), and so do the callbacks of the Deferred
+that fires with its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from netcore._current import current_reactor
+from netcore.defer import Deferred, maybeDeferred
+from netcore.error import ReactorNotRunning
+from netcore.failure import Failure
+
+if TYPE_CHECKING:
+    from netcore.interfaces import IReactorFromThreads
+    from netcore.threadpool import ThreadPool
+
+__all__ = ["blockingCallFromThread", "callMultipleInThread", "deferToThread", "deferToThreadPool"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+    """Call *f* in a thread of the current reactor's pool.
+
+    Returns: Deferred firing, in the reactor's thread, with what *f* returned. Cancelling it drops the result: a call
+        in a thread cannot be stopped.
+    Fails with: whatever *f* raised; RuntimeError if the reactor is shutting down and takes no more.
+    Threading: call in the reactor's thread.
+    """
+    reactor = current_reactor()
+    return deferToThreadPool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
+
+
+def deferToThreadPool(
+    reactor: IReactorFromThreads, threadpool: ThreadPool, f: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> Deferred[T]:
+    """Call *f* in a thread of *threadpool*.
+
+    Returns: Deferred firing, in the thread of *reactor*, with what *f* returned. Cancelling it drops the result.
+    Fails with: whatever *f* raised; RuntimeError if the pool was stopped.
+    Threading: call in the reactor's thread.
+    """
+    deferred: Deferred[T] = Deferred()
+
+    def on_result(success: bool, result: Any) -> None:
+        with contextlib.suppress(ReactorNotRunning):  # disposed of meanwhile: nobody waits any more
+            reactor.callFromThread(deferred.callback if success else deferred.errback, result)
+
+    try:
+        threadpool.callInThreadWithCallback(on_result, f, *args, **kwargs)
+    except RuntimeError:
+        deferred.errback(Failure())
+    return deferred
+
+
+@overload
+def blockingCallFromThread(
+    reactor: IReactorFromThreads, f: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+@overload
+def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call *f* in the thread of *reactor*, wait for its result, a Deferred's or coroutine's included, and return that.
+
+    Raises: whatever *f* raised, or its Deferred failed with. RuntimeError: called in the reactor's own thread, which
+        would wait for itself.
+    Threading: call in any thread but the reactor's.
+    """
+    if asyncio._get_running_loop() is not None and asyncio._get_running_loop() is getattr(reactor, "loop", None):
+        raise RuntimeError(
+            "blockingCallFromThread() was called in the reactor's own thread, which would wait for itself"
+        )
+    results: SimpleQueue[Any] = SimpleQueue()
+
+    def call() -> None:
+        maybeDeferred(f, *args, **kwargs).addBoth(results.put)
+
+    reactor.callFromThread(call)
+    result = results.get()
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def callMultipleInThread(tupleList: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> None:
+    """Make several calls, ``(function, args, kwargs)`` each, one after the other in one thread of the reactor's pool.
+
+    What one raises is logged, and ends the rest.
+
+    Threading: call in the reactor's thread.
+    """
+    current_reactor().callInThread(_call_all, list(tupleList))
+
+
+def _call_all(calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> None:
+    for func, args, kwargs in calls:
+        func(*args, **kwargs)

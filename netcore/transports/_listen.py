@@ -1,0 +1,208 @@
+"""A TCP port that is listened on.
+
+What holds: ``_socket`` is None when it does not listen; while it does, the loop watches the socket, except for the
+pause after the system ran out of descriptors or memory: the connection that could not be accepted stays queued and the
+socket readable, so that watching it would spin. Such an outage is logged once, when it begins, and its end is.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore.address import IPv4Address, IPv6Address
+from netcore.defer import Deferred, succeed
+from netcore.error import CannotListenError
+from netcore.failure import Failure
+from netcore.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, implementer
+from netcore.transports._connection import Connection
+from netcore.transports._sockets import OUT_OF_RESOURCES, address_of, family_of
+
+if TYPE_CHECKING:
+    from netcore.reactors import Reactor
+
+__all__ = ["Port"]
+
+logger = logging.getLogger("netcore.transports")
+
+# How many connections are accepted before the loop sees to the others again.
+ACCEPT_AT_ONCE = 32
+# accept(2): these say that the one connection went wrong before it could be accepted; the next may be good.
+_ONE_LOST = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ECONNABORTED", "EPERM", "ENETDOWN", "EPROTO", "ENOPROTOOPT", "EHOSTDOWN"),
+        *("ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ETIMEDOUT"),
+    )
+    if hasattr(errno, name)
+)
+
+
+@implementer(IListeningPort)
+class Port:
+    """A TCP port that accepts connections, each for a protocol that *factory* builds.
+
+    Args:
+        reactor: whose loop watches the socket.
+        port, factory, backlog, interface: see `IReactorTCP.listenTCP`.
+    Attributes: *port* and *interface*, as asked for; *factory*; *acceptPause*, seconds without accepting after the
+        system ran out of descriptors or memory.
+    Threading: the reactor's thread only.
+    """
+
+    acceptPause = 1.0
+
+    def __init__(
+        self, reactor: Reactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> None:
+        self.port = port
+        self.interface = interface
+        self.factory = factory
+        self._reactor = reactor
+        self._backlog = backlog
+        self._context = copy_context()
+        self._socket: socket.socket | None = None
+        self._host: IPv4Address | IPv6Address | None = None
+        self._pause: IDelayedCall | None = None
+        self._outage = False
+
+    def startListening(self) -> None:
+        """Listen.
+
+        Raises: CannotListenError. RuntimeError: it listens already.
+        """
+        if self._socket is not None:
+            raise RuntimeError(f"{self!r} listens already")
+        sock = None
+        try:
+            sock = socket.socket(family_of(self.interface), socket.SOCK_STREAM)
+            sock.setblocking(False)
+            if os.name == "posix":  # a restarted server gets its port although old connections are in TIME_WAIT
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # (on Windows it means: steal the port)
+            sock.bind((self.interface, self.port))
+            sock.listen(self._backlog)
+            host = address_of(sock.getsockname())
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise CannotListenError(self.interface, self.port, error) from error
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        self._socket = sock
+        self._host = host
+        self._reactor._keep(self)
+        self._reactor.loop.add_reader(sock.fileno(), self._accept)
+        logger.info("%r listens", self)
+        try:
+            self.factory.doStart()
+        except BaseException:
+            self._close()
+            raise
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Listen no more; connections already made stay.
+
+        Returns: a Deferred (fired: the port is free when this returns), or None if it did not listen.
+        """
+        if self._socket is None:
+            return None
+        self._shut_down()
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The address listened on, with the number of the port that was given if 0 was asked for.
+
+        Raises: RuntimeError: it never listened.
+        """
+        if self._host is None:
+            raise RuntimeError(f"{self!r} has no address: it never listened")
+        return self._host
+
+    def _shut_down(self) -> None:
+        """Close the port now."""
+        if self._socket is not None:
+            self._close()
+            logger.info("%r closed", self)
+            try:
+                self._context.copy().run(self.factory.doStop)
+            except Exception:
+                log_failure(logger, Failure(), "doStop of %r raised", self.factory)
+
+    def _close(self) -> None:
+        sock, self._socket = self._socket, None
+        assert sock is not None
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        else:
+            self._reactor.loop.remove_reader(sock.fileno())
+        self._reactor._drop(self)
+        sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPT_AT_ONCE):
+            if self._socket is None:  # a connection's first act was to close the port
+                return
+            try:
+                sock, name = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _ONE_LOST:
+                    continue
+                self._pause_accepting(error)
+                return
+            if self._outage:
+                self._outage = False
+                logger.info("%r accepts connections again", self)
+            try:
+                sock.setblocking(False)
+                host, peer = address_of(sock.getsockname()), address_of(name)
+            except OSError as error:
+                sock.close()
+                logger.debug("%r: a connection was gone before it began: %s", self, error)
+                continue
+            self._accepted(sock, host, peer)
+
+    def _accepted(self, sock: socket.socket, host: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address) -> None:
+        context = self._context.copy()
+        try:
+            protocol = context.run(self.factory.buildProtocol, peer)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, ENDS_THE_PROGRAM):
+                raise
+            log_failure(logger, Failure(error), "buildProtocol of %r raised for %r", self.factory, peer)
+            return
+        if protocol is None:
+            sock.close()
+        else:
+            Connection(self._reactor, sock, host, peer, protocol, context).start()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        assert self._socket is not None
+        self._reactor.loop.remove_reader(self._socket.fileno())
+        self._pause = self._reactor.callLater(self.acceptPause, self._resume_accepting)
+        if not self._outage:
+            self._outage = True
+            shortage = "out of resources" if error.errno in OUT_OF_RESOURCES else "accept failed"
+            logger.error(
+                "%r: %s (%s): accepts nothing for %g s, then tries again", self, shortage, error, self.acceptPause
+            )
+
+    def _resume_accepting(self) -> None:
+        self._pause = None
+        if self._socket is not None:
+            self._reactor.loop.add_reader(self._socket.fileno(), self._accept)
+
+    def __repr__(self) -> str:
+        where = f"{self._host.host}:{self._host.port}" if self._host is not None else f"{self.interface}:{self.port}"
+        state = "closed" if self._socket is None else "open"
+        return f"<TCP port {where}, {state}, of {self.factory!r}>"

@@ -1,0 +1,863 @@
+"""Listening ports and connectors on loopback: how connections come about, or do not."""
+
+from __future__ import annotations
+
+import builtins
+import contextvars
+import errno
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from netcore.address import IPv4Address, IPv6Address
+from netcore.defer import Deferred
+from netcore.error import (
+    CannotListenError,
+    ConnectBindError,
+    ConnectError,
+    ConnectionDone,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NotConnectingError,
+    TCPTimedOutError,
+    TimeoutError,
+    UserError,
+)
+from netcore.failure import Failure
+from netcore.interfaces import IConnector, IListeningPort, provides
+from netcore.protocol import ClientFactory, Factory, Protocol
+from netcore.reactors import Reactor
+from netcore.task import deferLater
+from netcore.transports import _listen
+from netcore.transports.tcp import Connector, Port
+from tests.support.guard import Logged
+
+Run = Callable[..., Any]
+
+
+class Server(Factory[Any]):
+    """Counts what happens to it; `made` fires with the first protocol."""
+
+    def __init__(self) -> None:
+        self.started = self.stopped = 0
+        self.built: list[Protocol] = []
+        self.made = Deferred[Protocol]()
+
+    def startFactory(self) -> None:
+        self.started += 1
+
+    def stopFactory(self) -> None:
+        self.stopped += 1
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        factory = self
+
+        class Made(Protocol):
+            def connectionMade(self) -> None:
+                factory.built.append(self)
+                if not factory.made.called:
+                    factory.made.callback(self)
+
+        return Made()
+
+
+class Client(ClientFactory[Any]):
+    """Notes what it is told, in order; each `next` Deferred fires with the next of that."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.reasons: list[BaseException] = []
+        self.protocols: list[Protocol] = []
+        self.failed = Deferred[BaseException]()
+        self.made = Deferred[Protocol]()
+        self.lost = Deferred[BaseException]()
+
+    def startFactory(self) -> None:
+        self.told.append("start")
+
+    def stopFactory(self) -> None:
+        self.told.append("stop")
+
+    def startedConnecting(self, connector: Any) -> None:
+        self.told.append(f"connecting ({connector.state})")
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.told.append("build")
+        factory = self
+
+        class Made(Protocol):
+            def connectionMade(self) -> None:
+                factory.told.append("made")
+                factory.protocols.append(self)
+                made, factory.made = factory.made, Deferred()
+                made.callback(self)
+
+            def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+                factory.told.append("connectionLost")
+
+        return Made()
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self.told.append(f"failed ({connector.state})")
+        self.reasons.append(reason.value)
+        if not self.failed.called:
+            self.failed.callback(reason.value)
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        self.told.append(f"lost ({connector.state})")
+        self.reasons.append(reason.value)
+        lost, self.lost = self.lost, Deferred()
+        lost.callback(reason.value)
+
+
+def listen(reactor: Reactor, factory: Any = None, port: int = 0, interface: str = "127.0.0.1") -> Port:
+    return reactor.listenTCP(port, factory or Server(), interface=interface)
+
+
+@pytest.fixture
+def refusing() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class TestListening:
+    def test_the_host_has_the_port_that_was_given(self, reactor: Reactor) -> None:
+        port = listen(reactor)
+        assert provides(port, IListeningPort)
+        host = port.getHost()
+        assert host == IPv4Address("TCP", "127.0.0.1", host.port)
+        assert host.port > 0
+        assert f"127.0.0.1:{host.port}, open" in repr(port)
+        port.stopListening()
+        assert "closed" in repr(port)
+
+    def test_every_interface_is_the_default(self, reactor: Reactor) -> None:
+        assert listen(reactor, interface="").getHost().host == "0.0.0.0"
+
+    def test_ipv6_interfaces_work(self, reactor: Reactor) -> None:
+        host = listen(reactor, interface="::1").getHost()
+        assert host == IPv6Address("TCP", "::1", host.port)
+
+    def test_every_ipv6_interface_is_every_ipv4_one_too_on_linux(self, reactor: Reactor, run: Run) -> None:
+        if sys.platform != "linux":
+            pytest.skip("depends on the system")
+
+        async def main() -> None:
+            server = Server()
+            port = listen(reactor, server, interface="::").getHost().port
+            with socket.create_connection(("127.0.0.1", port)):
+                assert (await server.made).transport.getPeer().host == "::ffff:127.0.0.1"
+
+        run(main)
+
+    def test_a_port_in_use_is_refused(self, reactor: Reactor) -> None:
+        taken = listen(reactor).getHost().port
+        with pytest.raises(CannotListenError) as caught:
+            listen(reactor, port=taken)
+        assert caught.value.port == taken
+        assert caught.value.interface == "127.0.0.1"
+        assert caught.value.socketError.errno == errno.EADDRINUSE
+
+    def test_the_factory_hears_of_each_port(self, reactor: Reactor) -> None:
+        server = Server()
+        one, two = listen(reactor, server), listen(reactor, server)
+        assert (server.started, server.stopped) == (1, 0)
+        one.stopListening()
+        assert server.stopped == 0
+        two.stopListening()
+        assert server.stopped == 1
+
+    def test_stop_listening_frees_the_port_and_fires(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            port = listen(reactor)
+            number = port.getHost().port
+            await port.stopListening()
+            assert port.stopListening() is None
+            again = listen(reactor, port=number)
+            assert again.getHost().port == number
+
+        run(main)
+
+    def test_connections_outlive_their_port(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            server, client = Server(), Client()
+            port = listen(reactor, server)
+            reactor.connectTCP("127.0.0.1", port.getHost().port, client)
+            made, accepted = await client.made, await server.made
+            await port.stopListening()
+            got = Deferred[bytes]()
+            made.dataReceived = got.callback  # type: ignore[method-assign]
+            accepted.transport.write(b"still here")
+            assert await got == b"still here"
+
+        run(main)
+
+    def test_a_port_can_listen_again(self, reactor: Reactor) -> None:
+        port = listen(reactor)
+        with pytest.raises(RuntimeError, match="listens already"):
+            port.startListening()
+        port.stopListening()
+        port.startListening()
+        with socket.create_connection(("127.0.0.1", port.getHost().port)):
+            pass
+        port.stopListening()
+
+    def test_a_port_that_never_listened_has_no_host(self, reactor: Reactor) -> None:
+        with pytest.raises(RuntimeError, match="never listened"):
+            Port(reactor, 0, Server()).getHost()
+
+    def test_a_factory_that_refuses_to_start_leaves_nothing_open(self, reactor: Reactor) -> None:
+        class Refuses(Server):
+            def startFactory(self) -> None:
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            listen(reactor, Refuses())
+        assert reactor._open == {}
+
+    def test_a_factory_may_decline_a_connection(self, reactor: Reactor, run: Run) -> None:
+        server = Server()
+        server.buildProtocol = lambda addr: None  # type: ignore[method-assign,assignment,return-value]
+
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", listen(reactor, server).getHost().port, client)
+            await client.made
+            await client.lost
+
+        run(main)
+
+    def test_a_factory_that_raises_is_logged_and_the_port_goes_on(
+        self, reactor: Reactor, run: Run, logged: Logged
+    ) -> None:
+        server = Server()
+        build = server.buildProtocol
+
+        def raise_once(addr: Any) -> Protocol:
+            server.buildProtocol = build  # type: ignore[method-assign]
+            raise LookupError("in buildProtocol")
+
+        server.buildProtocol = raise_once  # type: ignore[method-assign]
+
+        async def main() -> None:
+            port = listen(reactor, server).getHost().port
+            client = Client()
+            reactor.connectTCP("127.0.0.1", port, client)
+            await client.lost
+            reactor.connectTCP("127.0.0.1", port, Client())
+            await server.made
+
+        run(main)
+        (record,) = logged.take(LookupError)
+        assert "buildProtocol" in record.getMessage()
+
+    def test_an_os_error_of_the_factory_is_logged_too(self, reactor: Reactor, run: Run, logged: Logged) -> None:
+        server = Server()
+
+        def refuse(addr: Any) -> Protocol:
+            raise FileNotFoundError("in buildProtocol")
+
+        server.buildProtocol = refuse  # type: ignore[method-assign]
+
+        async def main() -> None:
+            client = Client()
+            lost = client.lost
+            reactor.connectTCP("127.0.0.1", listen(reactor, server).getHost().port, client)
+            await lost
+
+        run(main)
+        assert len(logged.take(FileNotFoundError)) == 1
+
+    def test_many_connections_are_accepted_in_one_turn_but_not_without_bound(
+        self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_listen, "ACCEPT_AT_ONCE", 3)
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            peers = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(7)]
+            port._accept()
+            assert len(server.built) == 3
+            port._accept()
+            port._accept()
+            assert len(server.built) == 7
+            for peer in peers:
+                peer.close()
+
+        run(main)
+
+    def test_the_first_connection_may_close_the_port(self, reactor: Reactor, run: Run) -> None:
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            peers = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(3)]
+            server.made.addCallback(lambda made: port.stopListening())
+            await deferLater(reactor, 0.001)
+            assert len(server.built) == 1
+            for peer in peers:
+                peer.close()
+
+        run(main)
+
+
+class Accepting:
+    """A listening socket that fails as it is told."""
+
+    def __init__(self, sock: socket.socket, errors: list[int]) -> None:
+        self.sock = sock
+        self.errors = errors
+        self.accepted = 0
+
+    def accept(self) -> Any:
+        self.accepted += 1
+        if self.errors:
+            number = self.errors.pop(0)
+            raise OSError(number, os.strerror(number))
+        return self.sock.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+class TestOutOfResources:
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL])
+    def test_accepting_pauses_and_logs_once_in_an_outage(
+        self, reactor: Reactor, run: Run, logged: Logged, number: int
+    ) -> None:
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            port.acceptPause = 0.001
+            port._socket = accepting = Accepting(port._socket, [number] * 3)  # type: ignore[assignment,arg-type]
+            peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+            await server.made
+            # Three failures, each followed by a pause, then one success and the end of the queue.
+            assert 4 <= accepting.accepted <= 5
+            port._socket.errors = [number]  # type: ignore[union-attr]
+            other = socket.create_connection(("127.0.0.1", port.getHost().port))
+            while len(server.built) < 2:
+                await deferLater(reactor, 0.001)
+            peer.close()
+            other.close()
+
+        run(main)
+        records = logged.take()
+        assert len(records) == 2  # one for each outage
+        assert "tries again" in records[0].getMessage()
+
+    def test_while_it_pauses_it_does_not_spin(self, reactor: Reactor, run: Run, logged: Logged) -> None:
+        async def main() -> None:
+            port = listen(reactor)
+            port.acceptPause = 1000.0
+            port._socket = accepting = Accepting(port._socket, [errno.EMFILE])  # type: ignore[assignment,arg-type]
+            with socket.create_connection(("127.0.0.1", port.getHost().port)):
+                for _ in range(100):
+                    await deferLater(reactor, 0)
+                assert accepting.accepted == 1
+            await port.stopListening()  # which cancels the pause
+            assert not any("resume_accepting" in repr(call) for call in reactor.getDelayedCalls())
+
+        run(main)
+        assert len(logged.take()) == 1
+
+    def test_a_connection_that_went_before_it_was_accepted_is_passed_over(self, reactor: Reactor, run: Run) -> None:
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            port._socket = Accepting(port._socket, [errno.ECONNABORTED, errno.EPERM])  # type: ignore[assignment,arg-type]
+            with socket.create_connection(("127.0.0.1", port.getHost().port)):
+                await server.made
+
+        run(main)
+
+    def test_with_no_descriptors_left_it_recovers(self, reactor: Reactor, run: Run, logged: Logged) -> None:
+        resource = pytest.importorskip("resource")
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            port.acceptPause = 0.001
+            peer = socket.socket()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+                with pytest.raises(OSError, match="Too many open files"):
+                    while True:
+                        spare.append(os.dup(0))
+                peer.connect(("127.0.0.1", port.getHost().port))
+                await deferLater(reactor, 0.01)
+                assert server.built == []
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await server.made
+            peer.close()
+
+        spare: list[int] = []
+        try:
+            run(main)
+        finally:
+            for number in spare:
+                os.close(number)
+        (record,) = logged.take()
+        assert "out of resources" in record.getMessage()
+
+
+class TestConnecting:
+    def test_the_factory_hears_of_everything_in_order(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            port = listen(reactor).getHost().port
+            made = client.made
+            connector = reactor.connectTCP("127.0.0.1", port, client)
+            assert provides(connector, IConnector)
+            assert client.told == ["start", "connecting (connecting)"]
+            await made
+            assert connector.state == "connected"
+            assert connector.transport is client.protocols[0].transport
+            assert connector.getDestination() == IPv4Address("TCP", "127.0.0.1", port)
+            assert client.protocols[0].transport.getPeer() == connector.getDestination()
+            lost = client.lost
+            connector.disconnect()
+            assert type(await lost) is ConnectionDone
+            assert connector.transport is None
+            await deferLater(reactor, 0)
+            assert client.told[2:] == ["build", "made", "connectionLost", "lost (disconnected)", "stop"]
+            connector.disconnect()  # nothing to do
+
+        run(main)
+
+    def test_refused(self, reactor: Reactor, run: Run, refusing: int) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", refusing, client)
+            assert type(await client.failed) is ConnectionRefusedError
+            await deferLater(reactor, 0)
+            assert client.told == ["start", "connecting (connecting)", "failed (disconnected)", "stop"]
+
+        run(main)
+
+    def test_ipv6(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            port = listen(reactor, interface="::1").getHost().port
+            made = client.made
+            connector = reactor.connectTCP("::1", port, client)
+            await made
+            assert connector.getDestination() == IPv6Address("TCP", "::1", port)
+
+        run(main)
+
+    def test_connecting_again_when_lost_works(self, reactor: Reactor, run: Run) -> None:
+        class Again(Client):
+            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+                super().clientConnectionLost(connector, reason)
+                if len(self.protocols) < 3:
+                    connector.connect()
+
+        async def main() -> None:
+            client = Again()
+            port = listen(reactor).getHost().port
+            made = client.made
+            connector = reactor.connectTCP("127.0.0.1", port, client)
+            for _ in range(3):
+                protocol = await made
+                with pytest.raises(RuntimeError, match="connect"):
+                    connector.connect()
+                made, lost = client.made, client.lost
+                protocol.transport.loseConnection()
+                await lost
+            await deferLater(reactor, 0)
+            assert client.told.count("start") == client.told.count("stop") == 1
+            assert client.told[-1] == "stop"
+
+        run(main)
+
+    def test_connecting_again_when_failed_works(self, reactor: Reactor, run: Run, refusing: int) -> None:
+        class Again(Client):
+            def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+                self.reasons.append(reason.value)
+                if len(self.reasons) < 3:
+                    connector.connect()
+                else:
+                    self.failed.callback(reason.value)
+
+        async def main() -> None:
+            client = Again()
+            reactor.connectTCP("127.0.0.1", refusing, client)
+            await client.failed
+
+        run(main)
+
+    def test_the_application_can_stop_it(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            connector = reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
+            connector.stopConnecting()
+            assert client.told[-2:] == ["failed (disconnected)", "stop"]
+            assert type(client.reasons[0]) is UserError
+            with pytest.raises(NotConnectingError):
+                connector.stopConnecting()
+            other = Client()
+            reactor.connectTCP("127.0.0.1", 9, other).disconnect()
+            assert type(other.reasons[0]) is UserError
+            await deferLater(reactor, 0.001)
+            assert client.protocols == other.protocols == []
+
+        run(main)
+
+    def test_stopping_while_the_kernel_connects(self, reactor: Reactor, run: Run, full_port: int) -> None:
+        async def main() -> None:
+            client = Client()
+            connector = reactor.connectTCP("127.0.0.1", full_port, client)
+            await deferLater(reactor, 0.001)
+            assert connector._socket is not None
+            connector.stopConnecting()
+            assert type(client.reasons[0]) is UserError
+            assert connector._socket is None
+
+        run(main)
+
+    def test_it_times_out(self, reactor: Reactor, run: Run, full_port: int) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", full_port, client, timeout=0.01)
+            error = await client.failed
+            assert type(error) is TimeoutError
+            assert "0.01 s" in str(error)
+
+        run(main)
+
+    def test_the_time_limit_covers_the_lookup(
+        self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on = threading.Event()
+        lookups = look_up(monkeypatch, lambda host: go_on.wait(20) and [])
+
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("slow.example", 79, client, timeout=0.01)
+            assert type(await client.failed) is TimeoutError
+            go_on.set()
+            await deferLater(reactor, 0.001)
+            assert len(client.reasons) == 1
+
+        run(main)
+        assert lookups == ["slow.example"]
+
+    def test_without_a_limit_there_is_no_timer(self, reactor: Reactor) -> None:
+        connector = reactor.connectTCP("127.0.0.1", 9, Client(), timeout=None)
+        assert len(reactor.getDelayedCalls()) == 1  # its first step
+        connector.stopConnecting()
+        assert reactor.getDelayedCalls() == []
+
+    def test_a_success_leaves_no_timer(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            made = client.made
+            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client, timeout=1000)
+            await made
+            assert not any("_timed_out" in repr(call) for call in reactor.getDelayedCalls())
+
+        run(main)
+
+    def test_a_factory_that_declines_gets_a_lost_connection(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            client.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+            lost = client.lost
+            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
+            assert type(await lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_factory_that_raises_fails(self, reactor: Reactor, run: Run, logged: Logged) -> None:
+        async def main() -> None:
+            client = Client()
+            client.buildProtocol = lambda addr: 1 / 0  # type: ignore[method-assign]
+            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
+            assert type(await client.failed) is ZeroDivisionError
+
+        run(main)
+        assert len(logged.take(ZeroDivisionError)) == 1
+
+    def test_a_factory_that_raises_when_told_is_logged(
+        self, reactor: Reactor, run: Run, refusing: int, logged: Logged
+    ) -> None:
+        class Raises(Client):
+            def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+                super().clientConnectionFailed(connector, reason)
+                raise LookupError("in clientConnectionFailed")
+
+        async def main() -> None:
+            client = Raises()
+            reactor.connectTCP("127.0.0.1", refusing, client)
+            await client.failed
+            await deferLater(reactor, 0)
+            assert client.told[-1] == "stop"
+
+        run(main)
+        assert len(logged.take(LookupError)) == 1
+
+    def test_a_factory_that_refuses_to_begin_leaves_nothing_behind(self, reactor: Reactor) -> None:
+        class Raises(Client):
+            def startedConnecting(self, connector: Any) -> None:
+                raise LookupError("in startedConnecting")
+
+        client = Raises()
+        with pytest.raises(LookupError):
+            reactor.connectTCP("127.0.0.1", 9, client)
+        assert reactor._open == {}
+        assert reactor.getDelayedCalls() == []
+        assert client.told == ["start", "stop"]
+
+    def test_stopping_in_build_protocol(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+
+            def build(addr: Any) -> Any:
+                connector.stopConnecting()
+                return Protocol()
+
+            client.buildProtocol = build  # type: ignore[method-assign]
+            connector = reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
+            assert type(await client.failed) is UserError
+            assert connector.state == "disconnected"
+
+        run(main)
+
+    def test_the_local_address_can_be_chosen(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            made = client.made
+            port = listen(reactor).getHost().port
+            reactor.connectTCP("127.0.0.1", port, client, bindAddress=("127.0.0.2", 0))
+            protocol = await made
+            assert protocol.transport.getHost().host == "127.0.0.2"
+
+        run(main)
+
+    def test_a_local_address_that_is_not_ours_is_refused(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", 9, client, bindAddress=("192.0.2.1", 0))
+            error = await client.failed
+            assert type(error) is ConnectBindError
+            assert "192.0.2.1" in str(error)
+
+        run(main)
+
+    def test_callbacks_run_in_the_context_of_the_call(self, reactor: Reactor, run: Run) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+        seen: list[str] = []
+
+        class Looks(Client):
+            def buildProtocol(self, addr: Any) -> Any:
+                seen.append(variable.get())
+                variable.set("changed")
+                return super().buildProtocol(addr)
+
+            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+                seen.append(variable.get())
+                super().clientConnectionLost(connector, reason)
+
+        async def main() -> None:
+            client = Looks()
+            made, lost = client.made, client.lost
+            made.addCallback(lambda protocol: protocol.transport.loseConnection())
+            variable.set("caller's")
+            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
+            variable.set("changed since")
+            await lost
+
+        run(main)
+        assert seen == ["caller's", "caller's"]
+
+    def test_repr_says_where_to_and_how(self, reactor: Reactor) -> None:
+        connector = reactor.connectTCP("127.0.0.1", 9, Client())
+        assert "to 127.0.0.1:9, connecting" in repr(connector)
+        connector.stopConnecting()
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port whose queue is full: the kernel drops what asks for a connection, and connecting takes its time."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        address = listening.getsockname()
+        waiting: list[socket.socket] = []
+        for _ in range(50):
+            sock = socket.socket()
+            sock.settimeout(0.05)
+            waiting.append(sock)
+            try:
+                sock.connect(address)
+            except builtins.TimeoutError:
+                break
+        yield address[1]
+        for sock in waiting:
+            sock.close()
+
+
+def look_up(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], Any]) -> list[str]:
+    """Have names looked up by *answer*; returns the names looked up."""
+    names: list[str] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            return real(host, port, *args, flags=flags, **kwargs)
+        assert threading.current_thread() is not threading.main_thread()
+        names.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer(host)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return names
+
+
+class TestNames:
+    def test_a_name_is_looked_up_in_a_thread(self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = look_up(monkeypatch, lambda host: ["127.0.0.1"])
+
+        async def main() -> None:
+            client = Client()
+            made = client.made
+            port = listen(reactor).getHost().port
+            connector = reactor.connectTCP("finger.example", port, client)
+            protocol = await made
+            assert protocol.transport.getPeer() == IPv4Address("TCP", "127.0.0.1", port)
+            assert connector.getDestination() == IPv4Address("TCP", "finger.example", port)
+
+        run(main)
+        assert names == ["finger.example"]
+
+    def test_an_address_is_never_looked_up(self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = look_up(monkeypatch, lambda host: [])
+
+        async def main() -> None:
+            for interface in ("127.0.0.1", "::1"):
+                client = Client()
+                made = client.made
+                reactor.connectTCP(interface, listen(reactor, interface=interface).getHost().port, client)
+                await made
+
+        run(main)
+        assert names == []
+
+    def test_the_addresses_of_a_name_are_tried_in_order(
+        self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_up(monkeypatch, lambda host: ["127.0.0.3", "127.0.0.2", "127.0.0.1"])
+
+        async def main() -> None:
+            client = Client()
+            made = client.made
+            port = listen(reactor, interface="127.0.0.2").getHost().port
+            reactor.connectTCP("several.example", port, client)
+            protocol = await made
+            assert protocol.transport.getPeer() == IPv4Address("TCP", "127.0.0.2", port)
+            assert client.reasons == []
+
+        run(main)
+
+    def test_if_none_answers_the_last_error_is_the_reason(
+        self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch, refusing: int
+    ) -> None:
+        look_up(monkeypatch, lambda host: ["127.0.0.3", "127.0.0.2"])
+
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("several.example", refusing, client)
+            assert type(await client.failed) is ConnectionRefusedError
+
+        run(main)
+
+    def test_a_name_without_addresses_fails(self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        look_up(monkeypatch, lambda host: [])
+
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("nobody.example", 79, client)
+            error = await client.failed
+            assert type(error) is ConnectError
+            assert "nobody.example" in str(error)
+
+        run(main)
+
+    def test_a_name_that_is_not_known_fails(self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(host: str) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        look_up(monkeypatch, unknown)
+
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("unknown.example", 79, client)
+            error = await client.failed
+            assert type(error) is DNSLookupError
+            assert "unknown.example" in str(error)
+            assert isinstance(error.__cause__, socket.gaierror)
+
+        run(main)
+
+    def test_a_name_that_is_none_fails(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("a" * 70 + ".example", 79, client)
+            assert type(await client.failed) is DNSLookupError
+
+        run(main)
+
+    def test_a_port_number_that_is_none_fails(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", 70_000, client)
+            assert isinstance(await client.failed, (ConnectError, DNSLookupError))
+
+        run(main)
+
+    def test_a_stopped_pool_cannot_look_up(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            reactor.getThreadPool().beginStop()
+            client = Client()
+            reactor.connectTCP("name.example", 79, client)
+            assert "stopped" in str(await client.failed)
+
+        run(main)
+
+    def test_connecting_while_it_shuts_down_fails(self, reactor: Reactor) -> None:
+        client = Client()
+        reactor.addSystemEventTrigger("during", "shutdown", reactor.connectTCP, "127.0.0.1", 9, client)
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        assert type(client.reasons[0]) is ConnectError
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT])
+def test_the_kernels_time_limit_is_told_apart_from_ours(
+    reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda self, address: number)
+
+    async def main() -> None:
+        client = Client()
+        reactor.connectTCP("127.0.0.1", 9, client)
+        error = await client.failed
+        assert type(error) is TCPTimedOutError
+        assert error.osError.errno == number
+
+    run(main)
+
+
+def test_connector_can_be_made_by_hand(reactor: Reactor) -> None:
+    connector = Connector(reactor, "127.0.0.1", 9, Client(), None, None)
+    assert connector.state == "disconnected"
+    connector.disconnect()

@@ -1,0 +1,1114 @@
+"""TCP connections over loopback: reading, writing, producers, and every way to end.
+
+The peer is a bare socket, used through the same loop, so that each side's acts come in the order the test says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from netcore.address import IPv4Address, IPv6Address
+from netcore.defer import Deferred, ensureDeferred
+from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from netcore.failure import Failure
+from netcore.interfaces import ITCPTransport, provides
+from netcore.protocol import Factory, Protocol
+from netcore.reactors import Reactor
+from netcore.task import deferLater
+from netcore.transports import _stream
+from netcore.transports._states import StreamEvent
+from netcore.transports.tcp import Connection
+from tests.support.guard import Logged
+
+Run = Callable[..., Any]
+BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than the socket buffers hold
+
+
+class Recorder(Protocol):
+    """Notes what happens to it; *on_data* and *on_made* may do something about it."""
+
+    transport: Connection  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.pieces: list[bytes] = []
+        self.reasons: list[BaseException] = []
+        self.lost = Deferred[BaseException]()
+        self.inside = False
+        self.lost_inside = False
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self.on_made: Callable[[Recorder], object] = lambda self: None
+        self.on_data: Callable[[Recorder, bytes], object] = lambda self, data: None
+
+    def got(self, size: int) -> Deferred[None]:
+        """Fires when *size* bytes have come."""
+        deferred = Deferred[None]()
+        self._waiting.append((size, deferred))
+        self._look()
+        return deferred
+
+    def _look(self) -> None:
+        for size, deferred in [waiting for waiting in self._waiting if waiting[0] <= len(self.received)]:
+            self._waiting.remove((size, deferred))
+            deferred.callback(None)
+
+    def connectionMade(self) -> None:
+        self.on_made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        self.pieces.append(data)
+        self.on_data(self, data)
+        self._look()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.lost_inside |= self.inside
+        self.reasons.append(reason.value)
+        if not self.lost.called:
+            self.lost.callback(reason.value)
+
+    def do(self, method: str, *args: Any) -> None:
+        """Call a method of the transport, and note whether connectionLost came from within."""
+        self.inside = True
+        getattr(self.transport, method)(*args)
+        self.inside = False
+
+
+class Peer:
+    """A bare socket on the other side."""
+
+    def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
+        self.loop = reactor.loop
+        self.sock = sock
+
+    async def send(self, data: bytes) -> None:
+        await self.loop.sock_sendall(self.sock, data)
+
+    async def receive(self, size: int = 65536) -> bytes:
+        return await self.loop.sock_recv(self.sock, size)
+
+    async def receive_all(self, size: int | None = None) -> bytes:
+        """Everything until the connection ends, or *size* bytes."""
+        got = bytearray()
+        while size is None or len(got) < size:
+            piece = await self.receive()
+            if not piece:
+                break
+            got += piece
+        return bytes(got)
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Net:
+    """Connections between protocols of ours and bare sockets."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self.peers: list[Peer] = []
+
+    async def connect(
+        self, protocol: Recorder | None = None, interface: str = "127.0.0.1", prepare: Callable[[], None] = lambda: None
+    ) -> tuple[Recorder, Peer]:
+        protocol = protocol or Recorder()
+        made = Deferred[None]()
+        on_made = protocol.on_made
+
+        def on_made_too(recorder: Recorder) -> None:
+            reactor_soon = self.reactor.callLater
+            reactor_soon(0, made.callback, None)
+            on_made(recorder)
+
+        protocol.on_made = on_made_too
+        factory = Factory[Any]()
+        factory.buildProtocol = lambda addr: protocol  # type: ignore[method-assign,assignment]
+        prepare()
+        port = self.reactor.listenTCP(0, factory, interface=interface)
+        sock = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
+        sock.setblocking(False)
+        self.peers.append(Peer(self.reactor, sock))
+        await self.reactor.loop.sock_connect(sock, (interface, port.getHost().port))
+        await made
+        port.stopListening()
+        return protocol, self.peers[-1]
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.sock.close()
+
+
+@pytest.fixture
+def net(reactor: Reactor) -> Any:
+    net = Net(reactor)
+    yield net
+    net.close()
+
+
+Scenario = Callable[[], Awaitable[None]]
+
+
+class TestReadingAndWriting:
+    def test_bytes_go_both_ways(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(b"from us")
+            assert await peer.receive() == b"from us"
+            await peer.send(b"from them")
+            await ours.got(9)
+            assert ours.received == b"from them"
+            assert provides(ours.transport, ITCPTransport)
+            assert ours.transport.connected
+
+        run(main)
+
+    def test_a_large_write_arrives_whole_and_in_order(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(BIG)
+            ours.transport.write(b"after it")
+            ours.transport.writeSequence([b" and", b"", b" after that"])
+            assert await peer.receive_all(len(BIG) + 23) == BIG + b"after it and after that"
+
+        run(main)
+
+    def test_a_large_piece_after_a_small_one_is_not_copied_whole(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            sends: list[int] = []
+            send = ours.transport._send
+            ours.transport._send = lambda data: sends.append(len(data)) or send(data)  # type: ignore[method-assign]
+            ours.transport.write(b"header")
+            ours.transport.write(BIG)
+            assert await peer.receive_all(6 + len(BIG)) == b"header" + BIG
+            assert sends[0] == _stream.GATHER
+
+        run(main)
+
+    def test_many_small_writes_arrive_in_order(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            pieces = [b"%d," % number for number in range(100_000)]
+            for piece in pieces:
+                ours.transport.write(piece)
+            expected = b"".join(pieces)
+            assert await peer.receive_all(len(expected)) == expected
+
+        run(main)
+
+    def test_what_one_callback_writes_leaves_in_one_piece(self, net: Net, run: Run) -> None:
+        sends: list[bytes] = []
+
+        def answer(recorder: Recorder, data: bytes) -> None:
+            send = recorder.transport._send
+            recorder.transport._send = lambda data: sends.append(bytes(data)) or send(data)  # type: ignore[method-assign]
+            for _ in range(3):
+                recorder.transport.write(b"piece ")
+
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_data = answer
+            _, peer = await net.connect(ours)
+            await peer.send(b"x")
+            assert await peer.receive() == b"piece piece piece "
+            assert sends == [b"piece piece piece "]
+            ours.transport.write(b"a")
+            ours.transport.write(b"b")
+            assert await peer.receive() == b"ab"
+            assert sends[1:] == [b"ab"]
+
+        run(main)
+
+    def test_what_is_written_when_the_connection_is_made_is_sent(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.write(b"220 hello")
+            _, peer = await net.connect(ours)
+            assert await peer.receive() == b"220 hello"
+
+        run(main)
+
+    def test_no_more_than_a_buffer_is_read_at_once(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            await peer.send(BIG)
+            await ours.got(len(BIG))
+            assert bytes(ours.received) == BIG
+            assert max(map(len, ours.pieces)) <= _stream.READ_SIZE
+
+        run(main)
+
+    @pytest.mark.parametrize("data", ["text", 1, None])
+    def test_what_is_not_bytes_is_refused(self, net: Net, run: Run, data: Any) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            with pytest.raises(TypeError):
+                ours.transport.write(data)
+            with pytest.raises(TypeError):
+                ours.transport.writeSequence([data])
+
+        run(main)
+
+    def test_what_is_changed_after_it_was_written_is_sent_as_it_was(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            data = bytearray(b"abc")
+            ours.transport.write(data)  # type: ignore[arg-type]
+            data[:] = b"xyz"
+            ours.transport.write(memoryview(b"def"))  # type: ignore[arg-type]
+            assert await peer.receive_all(6) == b"abcdef"
+
+        run(main)
+
+    def test_pausing_stops_reading_and_resuming_goes_on(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.pauseProducing()
+            ours.transport.pauseProducing()
+            await peer.send(b"data")
+            for _ in range(20):
+                await deferLater(reactor, 0)
+            assert ours.received == b""
+            ours.transport.resumeProducing()
+            ours.transport.resumeProducing()
+            await ours.got(4)
+
+        run(main)
+
+    def test_pausing_in_connection_made_and_in_data_received_works(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            ours.on_data = lambda recorder, data: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"x" * 200_000)
+            ours.transport.resumeProducing()
+            await ours.got(1)
+            for _ in range(20):
+                await deferLater(reactor, 0)
+            assert len(ours.pieces) == 1
+
+        run(main)
+
+    def test_the_protocol_may_be_replaced(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            other = Recorder()
+            ours.transport.protocol = other
+            await peer.send(b"x")
+            await other.got(1)
+            assert ours.received == b""
+
+        run(main)
+
+    def test_each_connection_has_a_context_of_its_own(self, net: Net, run: Run) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+        seen: list[str] = []
+
+        def look(recorder: Recorder, data: bytes = b"") -> None:
+            seen.append(variable.get())
+            variable.set(f"changed by {data.decode() or 'made'}")
+
+        async def main() -> None:
+            for _ in range(2):
+                ours = Recorder()
+                ours.on_made = look
+                ours.on_data = look
+                _, peer = await net.connect(ours, prepare=lambda: variable.set("set at listen") and None)
+                variable.set("changed since")
+                await peer.send(b"data")
+                await ours.got(4)
+                lost = ours.lost.addCallback(lambda reason: seen.append(variable.get()))
+                peer.sock.close()
+                await lost
+
+        run(main)
+        assert seen == ["set at listen", "changed by made", "changed by data"] * 2
+
+
+class TestAddressesAndOptions:
+    def test_peer_and_host_are_the_sockets(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            assert ours.transport.getPeer() == IPv4Address("TCP", *peer.sock.getsockname())
+            assert ours.transport.getHost() == IPv4Address("TCP", *peer.sock.getpeername())
+            peer.sock.close()
+            await ours.lost
+            assert ours.transport.getHost().host == "127.0.0.1"
+
+        run(main)
+
+    def test_ipv6_works(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect(interface="::1")
+            assert ours.transport.getPeer() == IPv6Address("TCP", *peer.sock.getsockname())
+            ours.transport.write(b"six")
+            assert await peer.receive() == b"six"
+
+        run(main)
+
+    def test_options_can_be_asked_for_and_set(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            transport = ours.transport
+            assert transport.getTcpNoDelay() is False
+            assert transport.getTcpKeepAlive() is False
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+            assert transport.getTcpNoDelay() is True
+            assert transport.getTcpKeepAlive() is True
+            transport.setTcpNoDelay(False)
+            assert transport.getTcpNoDelay() is False
+            transport.abortConnection()
+            transport.setTcpNoDelay(True)  # as with write(), too late is no error
+            assert transport.getTcpNoDelay() is False
+
+        run(main)
+
+    def test_repr_says_who_and_how(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            assert "TCP connection 127.0.0.1:" in repr(ours.transport)
+            assert "open" in repr(ours.transport)
+            assert "Recorder" in repr(ours.transport)
+
+        run(main)
+
+
+class TestClosing:
+    def test_lose_connection_sends_what_was_written_first(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.do("write", BIG)
+            ours.do("loseConnection")
+            assert ours.transport.disconnecting
+            ours.do("loseConnection")
+            assert await peer.receive_all() == BIG
+            reason = await ours.lost
+            assert type(reason) is ConnectionDone
+            assert not ours.lost_inside
+            assert not ours.transport.connected
+
+        run(main)
+
+    def test_what_is_written_after_lose_connection_is_dropped(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(b"before")
+            ours.transport.loseConnection()
+            ours.transport.write(b"after")
+            ours.transport.writeSequence([b"after"])
+            assert await peer.receive_all() == b"before"
+            await ours.lost
+            ours.transport.write(b"long after")
+
+        run(main)
+
+    def test_nothing_is_received_after_lose_connection(self, net: Net, run: Run) -> None:
+        def lose(recorder: Recorder, data: bytes) -> None:
+            recorder.do("write", b"bye")
+            recorder.do("loseConnection")
+
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_data = lose
+            _, peer = await net.connect(ours)
+            await peer.send(b"x" * 500_000)
+            assert await peer.receive_all() == b"bye"
+            peer.sock.close()
+            assert type(await ours.lost) is ConnectionDone
+            assert len(ours.pieces) == 1
+            assert not ours.lost_inside
+
+        run(main)
+
+    def test_the_peers_close_is_a_clean_end(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            await peer.send(b"last words")
+            peer.sock.close()
+            assert type(await ours.lost) is ConnectionDone
+            assert ours.received == b"last words"
+
+        run(main)
+
+    def test_a_reset_is_not(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            peer.reset()
+            reason = await ours.lost
+            assert type(reason) is ConnectionLost
+            assert reason.args[0].errno == errno.ECONNRESET
+            assert "reset" in str(reason)
+
+        run(main)
+
+    def test_abort_resets_and_says_so(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.do("write", BIG)
+            ours.do("abortConnection")
+            ours.do("abortConnection")
+            ours.do("loseConnection")
+            ours.do("write", b"x")
+            assert type(await ours.lost) is ConnectionAborted
+            assert not ours.lost_inside
+            assert len(ours.reasons) == 1
+            with pytest.raises(ConnectionResetError):
+                await peer.receive_all()
+
+        run(main)
+
+    def test_abort_while_closing_does_not_wait(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            ours.transport.abortConnection()
+            assert type(await ours.lost) is ConnectionAborted
+            with pytest.raises(ConnectionResetError):
+                await peer.receive_all()
+
+        run(main)
+
+    def test_a_closed_connection_ignores_everything(self, net: Net, run: Run) -> None:
+        class Producer:
+            stopped = False
+
+            def stopProducing(self) -> None:
+                self.stopped = True
+
+        async def main() -> None:
+            ours, peer = await net.connect()
+            transport = ours.transport
+            peer.sock.close()
+            await ours.lost
+            for method in (
+                "loseConnection",
+                "abortConnection",
+                "pauseProducing",
+                "resumeProducing",
+                "stopProducing",
+                "unregisterProducer",
+            ):
+                getattr(transport, method)()
+            producer = Producer()
+            transport.registerProducer(producer, True)
+            assert producer.stopped
+            assert len(ours.reasons) == 1
+
+        run(main)
+
+    def test_a_descriptor_is_free_for_the_next_at_once(self, net: Net, run: Run) -> None:
+        """The loop was told before the number was reused, else the next owner would never be heard of."""
+
+        async def main() -> None:
+            numbers = set()
+            for _ in range(5):
+                ours, peer = await net.connect()
+                numbers.add(ours.transport._descriptor)
+                await peer.send(b"x")
+                await ours.got(1)
+                ours.transport.abortConnection()
+                assert type(await ours.lost) is ConnectionAborted
+                peer.sock.close()
+            assert len(numbers) < 5
+
+        run(main)
+
+
+class TestPoliteness:
+    """What becomes of our last words when the peer is still talking, or has stopped listening."""
+
+    def test_an_answer_survives_a_peer_that_is_still_sending(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"x" * 100_000)  # lies in our receive queue, unread
+            ours.transport.write(b"the answer")
+            ours.transport.loseConnection()
+            assert await peer.receive_all() == b"the answer"  # and no ConnectionResetError
+            await peer.send(b"x" * 3_000_000)  # all of that is read and dropped
+            assert ours.reasons == []
+            peer.sock.close()
+            assert type(await ours.lost) is ConnectionDone
+            assert ours.received == b""
+
+        run(main)
+
+    def test_a_peer_that_never_closes_is_cut_off(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"unread")
+            ours.transport.lingerLimit = 0.01
+            ours.transport.loseConnection()
+            reason = await ours.lost
+            assert type(reason) is ConnectionAborted
+            assert "did not close for 0.01 s" in str(reason)
+
+        run(main)
+
+    def test_a_peer_that_never_reads_is_cut_off(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.lingerLimit = 0.01
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            reason = await ours.lost
+            assert type(reason) is ConnectionAborted
+            assert "did not read for 0.01 s" in str(reason)
+            with pytest.raises(ConnectionResetError):
+                await peer.receive_all()
+
+        run(main)
+
+    def test_the_limit_holds_if_it_had_stopped_reading_before(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            ours.transport.lingerLimit = 0.01
+            ours.transport.write(BIG)
+            await deferLater(reactor, 0.01)
+            ours.transport.loseConnection()
+            assert type(await ours.lost) is ConnectionAborted
+
+        run(main)
+
+    def test_a_slow_reader_is_given_its_time(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            got = 0
+            expired = 0
+            while piece := await peer.receive(1 << 20):
+                got += len(piece)
+                if ours.transport._linger is not None and ours.transport._progress:
+                    ours.transport._linger.cancel()
+                    ours.transport._lingered()  # the limit has passed, but not without progress
+                    expired += 1
+            assert got == len(BIG)
+            assert expired > 0
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_peer_that_resets_while_draining_is_no_clean_end(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"unread")
+            ours.transport.write(b"x")
+            ours.transport.loseConnection()
+            assert await peer.receive_all() == b"x"
+            peer.reset()
+            assert type(await ours.lost) is ConnectionLost
+
+        run(main)
+
+    def test_a_closed_connection_leaves_no_timer(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            await peer.receive_all()
+            await ours.lost
+            assert not any("linger" in repr(call) for call in reactor.getDelayedCalls())
+
+        run(main)
+
+
+class TestBrokenConnections:
+    def test_what_came_before_a_reset_is_heard_although_sending_fails(
+        self, net: Net, reactor: Reactor, run: Run
+    ) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"413 too large" * 1_000)
+            peer.reset()
+            await deferLater(reactor, 0.001)
+            ours.transport._reading = True  # reads, but has not had its turn yet
+            ours.do("write", b"more of the request")
+            assert not ours.lost_inside
+            reason = await ours.lost
+            ours.transport._reading = False
+            assert type(reason) is ConnectionLost
+            assert bytes(ours.received) == b"413 too large" * 1_000
+            assert not ours.lost_inside
+
+        run(main)
+
+    def test_a_reset_while_a_large_write_is_under_way(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(BIG)
+            assert await peer.receive()
+            peer.reset()
+            assert type(await ours.lost) is ConnectionLost
+
+        run(main)
+
+    def test_a_reset_while_closing(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            assert await peer.receive()
+            peer.reset()
+            reason = await ours.lost
+            assert type(reason) is ConnectionLost
+            assert isinstance(reason.args[0], OSError)
+
+        run(main)
+
+    @pytest.mark.parametrize("where", ["on_made", "on_data"])
+    def test_a_protocol_that_raises_loses_its_connection_and_nobody_else_notices(
+        self, net: Net, run: Run, logged: Logged, where: str
+    ) -> None:
+        def raises(*args: object) -> None:
+            raise LookupError("in the protocol")
+
+        async def main() -> None:
+            other, other_peer = await net.connect()
+            ours = Recorder()
+            setattr(ours, where, raises)
+            _, peer = await net.connect(ours)
+            if where == "on_data":
+                await peer.send(b"x")
+            reason = await ours.lost
+            assert type(reason) is LookupError
+            assert await peer.receive_all() == b""
+            await other_peer.send(b"still here")
+            await other.got(10)
+            assert other.reasons == []
+
+        run(main)
+        (record,) = logged.take(LookupError)
+        assert record.name == "netcore.transports"
+        assert record.failure.check(LookupError)  # type: ignore[attr-defined]
+        assert "Recorder" in record.getMessage()
+
+    def test_a_protocol_that_raises_in_connection_lost_is_logged(self, net: Net, run: Run, logged: Logged) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            lost = Deferred[None]()
+
+            def raises(reason: Failure) -> None:
+                lost.callback(None)
+                raise LookupError("in connectionLost")
+
+            ours.connectionLost = raises  # type: ignore[method-assign]
+            peer.sock.close()
+            await lost
+
+        run(main)
+        assert len(logged.take(LookupError)) == 1
+
+    @pytest.mark.parametrize("where", ["on_made", "on_data"])
+    def test_what_ends_the_program_escapes_and_the_connection_goes_on(
+        self, net: Net, reactor: Reactor, run: Run, where: str
+    ) -> None:
+        def end(recorder: Recorder, data: bytes = b"") -> None:
+            recorder.on_data = lambda recorder, data: None
+            recorder.transport.write(b"written before")
+            raise KeyboardInterrupt
+
+        ours = Recorder()
+        setattr(ours, where, end)
+        peers: list[Peer] = []
+
+        async def main() -> None:
+            _, peer = await net.connect(ours)
+            peers.append(peer)
+            await peer.send(b"x")
+            await Deferred()
+
+        async def rest() -> None:
+            assert await net.peers[0].receive_all(14) == b"written before"
+            ours.transport.write(b"after")
+            assert await net.peers[0].receive() == b"after"
+
+        with pytest.raises(KeyboardInterrupt):
+            run(main)
+        for call in reactor.getDelayedCalls():
+            call.cancel()
+        run(rest)
+
+
+class Push:
+    """A streaming producer that writes when told, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.resumed = Deferred[None]()
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+        resumed, self.resumed = self.resumed, Deferred()
+        resumed.callback(None)
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+class Pull:
+    """Writes one piece each time it is asked, until there are no more."""
+
+    def __init__(self, transport: Connection, pieces: list[bytes]) -> None:
+        self.transport = transport
+        self.pieces = pieces
+        self.stopped = False
+
+    def resumeProducing(self) -> None:
+        if self.pieces:
+            self.transport.write(self.pieces.pop(0))
+        else:
+            self.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+
+
+class TestProducers:
+    def test_a_push_producer_is_paused_at_the_high_watermark_and_resumed_when_all_is_sent(
+        self, net: Net, run: Run
+    ) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            producer = Push()
+            ours.transport.registerProducer(producer, True)
+            ours.transport.write(b"x" * _stream.HIGH_WATER)
+            assert producer.told == []
+            resumed = producer.resumed
+            ours.transport.write(BIG)
+            ours.transport.write(b"x")
+            assert producer.told == ["pause"]
+            received = await peer.receive_all(_stream.HIGH_WATER + len(BIG) + 1)
+            await resumed
+            assert len(received) == _stream.HIGH_WATER + len(BIG) + 1
+            assert producer.told == ["pause", "resume"]
+            ours.transport.unregisterProducer()
+
+        run(main)
+
+    def test_a_push_producer_that_writes_when_resumed_sends_everything(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            left = 100
+
+            class Endless(Push):
+                paused = False
+
+                def pauseProducing(self) -> None:
+                    self.paused = True
+
+                def resumeProducing(self) -> None:
+                    nonlocal left
+                    self.paused = False
+                    while not self.paused and left:
+                        left -= 1
+                        ours.transport.write(b"x" * 50_000)
+                    if not left:
+                        ours.transport.unregisterProducer()
+                        ours.transport.loseConnection()
+
+            producer = Endless()
+            ours.transport.registerProducer(producer, True)
+            producer.resumeProducing()
+            assert left > 0
+            assert len(await peer.receive_all()) == 100 * 50_000
+
+        run(main)
+
+    def test_lose_connection_waits_for_the_producer(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.registerProducer(Push(), True)
+            ours.transport.loseConnection()
+            ours.transport.write(b"the producer may still write")
+            assert await peer.receive() == b"the producer may still write"
+            assert ours.reasons == []
+            ours.transport.unregisterProducer()
+            ours.transport.write(b"but nobody after that")
+            assert await peer.receive_all() == b""
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_silent_producer_is_not_the_peers_fault(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.registerProducer(Push(), True)
+            ours.transport.write(BIG)
+            ours.transport.loseConnection()
+            await peer.receive_all(len(BIG))
+            await deferLater(reactor, 0)
+            for _ in range(3):
+                assert ours.transport._linger is not None
+                ours.transport._linger.cancel()
+                ours.transport._lingered()  # the limit has passed
+            assert ours.reasons == []
+            ours.transport.unregisterProducer()
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_pull_producer_is_asked_each_time_its_piece_is_sent(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            pieces = [b"%06d" % number * 10_000 for number in range(50)]
+            expected = b"".join(pieces)
+            ours.transport.registerProducer(Pull(ours.transport, pieces), False)
+            assert len(pieces) == 49  # it is asked at once, and not again before that is sent
+            ours.transport.loseConnection()
+            assert await peer.receive_all() == expected
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_pull_producer_registered_when_the_connection_is_made(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            pieces = [b"a", b"b", b"c"]
+            ours.on_made = lambda recorder: recorder.transport.registerProducer(Pull(recorder.transport, pieces), False)
+            _, peer = await net.connect(ours)
+            assert await peer.receive_all(3) == b"abc"
+
+        run(main)
+
+    def test_a_pull_producer_may_write_later(self, net: Net, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            asked = 0
+
+            class Later:
+                def resumeProducing(self) -> None:
+                    nonlocal asked
+                    asked += 1
+                    if asked < 4:
+                        reactor.callLater(0, ours.transport.write, b"x")
+                    else:
+                        ours.transport.unregisterProducer()
+                        ours.transport.loseConnection()
+
+                def stopProducing(self) -> None: ...
+
+            ours.transport.registerProducer(Later(), False)
+            assert await peer.receive_all() == b"xxx"
+            assert asked == 4
+
+        run(main)
+
+    def test_a_producer_is_told_to_stop_when_the_connection_is_lost(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            producer = Push()
+            ours.transport.registerProducer(producer, True)
+            peer.sock.close()
+            await ours.lost
+            assert producer.told == ["stop"]
+
+        run(main)
+
+    def test_two_producers_are_one_too_many(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            ours.transport.registerProducer(Push(), True)
+            with pytest.raises(RuntimeError, match="unregister it first"):
+                ours.transport.registerProducer(Push(), True)
+            ours.transport.unregisterProducer()
+            ours.transport.registerProducer(Push(), True)
+
+        run(main)
+
+    def test_a_producer_that_comes_too_late_is_told_to_stop(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            ours.transport.loseConnection()
+            producer = Push()
+            ours.transport.registerProducer(producer, True)
+            assert producer.told == ["stop"]
+            await ours.lost
+            assert producer.told == ["stop"]
+
+        run(main)
+
+    def test_a_producer_that_raises_loses_the_connection(self, net: Net, run: Run, logged: Logged) -> None:
+        class Broken(Push):
+            def resumeProducing(self) -> None:
+                raise LookupError("in the producer")
+
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.registerProducer(Broken(), True)
+            ours.transport.write(BIG)
+            await peer.receive_all(len(BIG))
+            assert type(await ours.lost) is LookupError
+
+        run(main)
+        assert len(logged.take(LookupError)) == 1
+
+    def test_stop_producing_is_lose_connection(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.write(b"x")
+            ours.transport.stopProducing()
+            assert await peer.receive_all() == b"x"
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_one_connection_can_produce_for_another(self, net: Net, run: Run) -> None:
+        """A proxy: a slow reader on one side pauses the sender on the other, and nothing piles up in between."""
+
+        async def main() -> None:
+            source, sender = await net.connect()
+            sink, reader = await net.connect()
+            source.on_data = lambda recorder, data: sink.transport.write(data)
+            sink.transport.registerProducer(source.transport, True)
+            sending = asyncio.ensure_future(sender.send(BIG))
+            got = 0
+            while got < len(BIG):
+                got += len(await reader.receive(1 << 18))
+                assert sink.transport._size <= _stream.HIGH_WATER + _stream.READ_SIZE
+            await sending
+            sink.transport.unregisterProducer()
+
+        run(main)
+
+
+class TestAtTheEdges:
+    """What a loop or kernel does rarely, done to a connection by hand."""
+
+    def test_a_false_alarm_is_no_data(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport._on_readable()
+            assert ours.pieces == []
+            await peer.send(b"x")
+            await ours.got(1)
+
+        run(main)
+
+    def test_a_false_alarm_while_draining_is_no_end(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"unread")
+            ours.transport.loseConnection()
+            assert await peer.receive() == b""
+            ours.transport._drain()
+            assert ours.reasons == []
+            peer.sock.close()
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS])
+    def test_a_kernel_without_room_is_asked_again(self, net: Net, run: Run, number: int) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            send = ours.transport._send
+
+            def full(data: Any) -> int:
+                ours.transport._send = send  # type: ignore[method-assign]
+                raise OSError(number, "no room")
+
+            ours.transport._send = full  # type: ignore[method-assign]
+            ours.transport.write(b"first ")
+            ours.transport.write(b"second")
+            assert await peer.receive_all(12) == b"first second"
+
+        run(main)
+
+    def test_a_broken_peek_before_closing_is_no_clean_end(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+
+            def broken(size: int) -> bytes:
+                raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+            ours.transport._recv = broken  # type: ignore[method-assign]
+            ours.transport.loseConnection()
+            assert type(await ours.lost) is ConnectionLost
+
+        run(main)
+
+    def test_what_raises_while_the_last_bytes_are_heard_is_the_reason(
+        self, net: Net, reactor: Reactor, run: Run, logged: Logged
+    ) -> None:
+        def raises(recorder: Recorder, data: bytes) -> None:
+            raise LookupError("at the end")
+
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            ours.on_data = raises
+            _, peer = await net.connect(ours)
+            await peer.send(b"last words")
+            peer.reset()
+            await deferLater(reactor, 0.001)
+            ours.transport._reading = True  # reads, but has not had its turn yet
+            ours.transport.write(b"x")
+            reason = await ours.lost
+            ours.transport._reading = False
+            assert type(reason) is LookupError
+
+        run(main)
+        assert len(logged.take(LookupError)) == 1
+
+    @pytest.mark.parametrize("closing", [True, False])
+    def test_shutdown_tells_a_clean_end_from_another(self, net: Net, reactor: Reactor, run: Run, closing: bool) -> None:
+        ours = Recorder()
+
+        async def main() -> None:
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"unread")
+            if closing:
+                ours.transport.loseConnection()
+                assert await peer.receive() == b""  # all is sent: it waits for the peer to close
+
+        run(main)
+        assert [type(reason) for reason in ours.reasons] == [ConnectionDone if closing else ConnectionLost]
+
+    def test_an_abort_right_before_shutdown_is_reported_once(self, net: Net, reactor: Reactor) -> None:
+        ours = Recorder()
+
+        async def connect() -> None:
+            await net.connect(ours)
+            reactor.crash()
+
+        reactor.callWhenRunning(lambda: ensureDeferred(connect()) and None)
+        reactor.run()
+        ours.transport.abortConnection()
+        assert ours.reasons == []
+        reactor.dispose()
+        assert [type(reason) for reason in ours.reasons] == [ConnectionAborted]
+
+    def test_an_impossible_event_is_refused(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            with pytest.raises(RuntimeError, match="cannot happen to a connection that is open"):
+                ours.transport._move(StreamEvent.FLUSHED)
+
+        run(main)

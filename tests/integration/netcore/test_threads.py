@@ -1,0 +1,310 @@
+"""Calls between the reactor's thread and others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from netcore.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from netcore.reactors import Reactor
+from netcore.task import deferLater
+from netcore.threadpool import ThreadPool
+from netcore.threads import blockingCallFromThread, callMultipleInThread, deferToThread, deferToThreadPool
+from tests.support.guard import Logged
+
+Run = Callable[..., Any]
+WAIT = 20.0
+
+
+class TestCallFromThread:
+    def test_calls_of_one_thread_come_in_its_order(self, reactor: Reactor) -> None:
+        seen: dict[int, list[int]] = {number: [] for number in range(8)}
+        barrier = threading.Barrier(8)
+
+        def call(thread: int) -> None:
+            barrier.wait(WAIT)
+            for number in range(1000):
+                reactor.callFromThread(seen[thread].append, number)
+            reactor.callFromThread(finished, thread)
+
+        left = set(seen)
+
+        def finished(thread: int) -> None:
+            left.discard(thread)
+            if not left:
+                reactor.stop()
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in seen]
+        for thread in threads:
+            thread.start()
+        reactor.run()
+        for thread in threads:
+            thread.join()
+        assert all(calls == list(range(1000)) for calls in seen.values())
+
+    def test_many_calls_wake_the_loop_once(self, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+        woken = 0
+        wake = reactor.loop.call_soon_threadsafe
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal woken
+            woken += 1
+            return wake(*args, **kwargs)
+
+        monkeypatch.setattr(reactor.loop, "call_soon_threadsafe", counted)
+        seen: list[int] = []
+
+        def call() -> None:
+            for number in range(1000):
+                reactor.callFromThread(seen.append, number)
+
+        def block() -> None:
+            """The loop does not turn while the thread calls."""
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join()
+            reactor.callFromThread(reactor.stop)
+
+        reactor.callWhenRunning(block)
+        reactor.run()
+        assert seen == list(range(1000))
+        assert woken == 1
+
+    def test_it_wakes_a_loop_that_sleeps(self, reactor: Reactor) -> None:
+        asleep = threading.Event()
+        reactor.callLater(0, asleep.set)
+        thread = threading.Thread(target=lambda: asleep.wait(WAIT) and reactor.callFromThread(reactor.stop))
+        thread.start()
+        reactor.run()
+        thread.join()
+
+    def test_what_one_raises_is_logged_and_the_rest_still_run(self, reactor: Reactor, logged: Logged) -> None:
+        reactor.callFromThread(lambda: 1 / 0)
+        reactor.callFromThread(reactor.stop)
+        reactor.run()
+        assert len(logged.take(ZeroDivisionError)) == 1
+
+    def test_calls_that_call_leave_timers_their_turn(self, reactor: Reactor) -> None:
+        calls = 0
+
+        def again() -> None:
+            nonlocal calls
+            calls += 1
+            assert calls < 100_000, "the timer never had its turn"
+            if reactor.running:
+                reactor.callFromThread(again)
+
+        reactor.callWhenRunning(again)
+        reactor.callLater(0.001, reactor.stop)
+        reactor.run()
+
+    def test_a_call_runs_in_its_callers_context(self, reactor: Reactor) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+        seen: list[str] = []
+
+        def call() -> None:
+            variable.set("the thread's")
+            reactor.callFromThread(lambda: seen.append(variable.get()))
+            reactor.callFromThread(reactor.stop)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        reactor.run()
+        thread.join()
+        assert seen == ["the thread's"]
+
+
+class TestInThread:
+    def test_call_in_thread_runs_elsewhere(self, reactor: Reactor) -> None:
+        seen: list[int] = []
+
+        def work() -> None:
+            seen.append(threading.get_ident())
+            reactor.callFromThread(reactor.stop)
+
+        reactor.callInThread(work)
+        reactor.run()
+        assert seen != [threading.get_ident()]
+
+    def test_what_it_raises_is_logged(self, reactor: Reactor, logged: Logged) -> None:
+        reactor.callInThread(lambda: 1 / 0)
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        assert len(logged.take(ZeroDivisionError)) == 1
+
+    def test_the_pool_has_the_size_suggested(self, reactor: Reactor) -> None:
+        reactor.suggestThreadPoolSize(3)
+        assert reactor.getThreadPool().max == 3
+        reactor.suggestThreadPoolSize(30)
+        assert reactor.getThreadPool().max == 30
+        with pytest.raises(ValueError, match="at least one"):
+            reactor.suggestThreadPoolSize(0)
+
+    def test_several_calls_in_one_thread(self, reactor: Reactor) -> None:
+        seen: list[Any] = []
+        reactor.callWhenRunning(
+            callMultipleInThread,
+            [
+                (lambda *a, **kw: seen.append((threading.get_ident(), a, kw)), (1,), {"b": 2}),
+                (lambda: seen.append(threading.get_ident()), (), {}),
+                (reactor.callFromThread, (reactor.stop,), {}),
+            ],
+        )
+        reactor.run()
+        assert seen == [(seen[1], (1,), {"b": 2}), seen[1]]
+
+
+class TestDeferToThread:
+    def test_it_fires_in_the_reactors_thread_with_the_result(self, run: Run) -> None:
+        async def main() -> None:
+            here = threading.get_ident()
+            fired: list[int] = []
+            deferred = deferToThread(lambda *a, **kw: (threading.get_ident(), a, kw), 1, b=2)
+            deferred.addCallback(lambda result: fired.append(threading.get_ident()) or result)
+            thread, args, kwargs = await deferred
+            assert thread != here
+            assert (args, kwargs) == ((1,), {"b": 2})
+            assert fired == [here]
+
+        run(main)
+
+    def test_it_fails_with_what_was_raised(self, run: Run) -> None:
+        async def main() -> None:
+            with pytest.raises(ZeroDivisionError):
+                await deferToThread(lambda: 1 / 0)
+
+        run(main)
+
+    def test_the_reactor_turns_while_threads_are_busy(self, reactor: Reactor, run: Run) -> None:
+        go_on = threading.Event()
+
+        async def main() -> list[bool]:
+            busy = [deferToThread(go_on.wait, WAIT) for _ in range(10)]
+            for _ in range(1000):
+                await deferLater(reactor, 0)
+            assert not any(deferred.called for deferred in busy)
+            go_on.set()
+            return await gatherResults(busy)
+
+        assert run(main) == [True] * 10
+
+    def test_cancelling_drops_the_result(self, reactor: Reactor, run: Run) -> None:
+        go_on = threading.Event()
+
+        async def main() -> None:
+            deferred = deferToThread(go_on.wait, WAIT)
+            deferred.cancel()
+            with pytest.raises(CancelledError):
+                await deferred
+            go_on.set()
+            await deferToThread(int)
+
+        run(main)
+
+    def test_a_pool_of_ones_own_can_be_used(self, reactor: Reactor, run: Run) -> None:
+        pool = ThreadPool(0, 1, name="own")
+        pool.start()
+
+        async def main() -> str:
+            return await deferToThreadPool(reactor, pool, lambda: threading.current_thread().name)
+
+        assert "own" in run(main)
+        pool.stop()
+
+    def test_it_fails_if_the_pool_was_stopped(self, reactor: Reactor, run: Run) -> None:
+        pool = ThreadPool(0, 1)
+        pool.stop()
+
+        async def main() -> None:
+            with pytest.raises(RuntimeError, match="stopped"):
+                await deferToThreadPool(reactor, pool, int)
+
+        run(main)
+
+    def test_callbacks_see_the_callers_context(self, run: Run) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+
+        async def main() -> None:
+            variable.set("caller's")
+            seen: list[str] = []
+            deferred = deferToThread(variable.get)
+            deferred.addCallback(lambda result: seen.extend([result, variable.get()]))
+            await deferred
+            assert seen == ["caller's", "caller's"]
+
+        run(main)
+
+    def test_a_result_that_comes_after_the_end_is_dropped(self, new_reactor: Callable[[], Reactor]) -> None:
+        reactor = new_reactor()
+        pool = ThreadPool(0, 1)
+        pool.start()
+        go_on = threading.Event()
+        deferToThreadPool(reactor, pool, go_on.wait, WAIT)
+        reactor.dispose()
+        go_on.set()
+        pool.stop()
+
+
+class TestBlockingCallFromThread:
+    def ask(self, run: Run, reactor: Reactor, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        async def main() -> Any:
+            return await deferToThread(blockingCallFromThread, reactor, func, *args, **kwargs)
+
+        return run(main)
+
+    def test_it_returns_what_the_function_returns(self, reactor: Reactor, run: Run) -> None:
+        here = threading.get_ident()
+        assert self.ask(run, reactor, lambda *a, **kw: (threading.get_ident(), a, kw), 1, b=2) == (here, (1,), {"b": 2})
+
+    def test_it_waits_for_a_deferred_and_for_a_coroutine(self, reactor: Reactor, run: Run) -> None:
+        async def coroutine() -> str:
+            await asyncio.sleep(0)
+            return "slept"
+
+        assert self.ask(run, reactor, succeed, "at once") == "at once"
+        assert self.ask(run, reactor, lambda: deferLater(reactor, 0.001, lambda: "later")) == "later"
+        assert self.ask(run, reactor, coroutine) == "slept"
+
+    def test_it_raises_what_the_function_raised_or_failed_with(self, reactor: Reactor, run: Run) -> None:
+        for function in (lambda: 1 / 0, lambda: fail(ZeroDivisionError())):
+            with pytest.raises(ZeroDivisionError):
+                self.ask(run, reactor, function)
+
+    def test_in_the_reactors_own_thread_it_is_refused(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            with pytest.raises(RuntimeError, match="would wait for itself"):
+                blockingCallFromThread(reactor, int)
+
+        run(main)
+
+    def test_it_works_from_one_reactor_into_another(self, new_reactor: Callable[[], Reactor]) -> None:
+        here, there = new_reactor(), new_reactor()
+        results: list[Any] = []
+        thread = threading.Thread(target=there.run)
+        thread.start()
+
+        def ask() -> None:
+            results.append(blockingCallFromThread(there, lambda: Reactor.current() is there))
+            blockingCallFromThread(there, there.stop)
+            here.stop()
+
+        here.callWhenRunning(ask)
+        here.run()
+        thread.join()
+        assert results == [True]
+
+
+def test_a_deferred_fired_in_a_thread_works(reactor: Reactor, run: Run) -> None:
+    """As tutorials do it: ``reactor.callInThread(work, d.callback)``."""
+
+    async def main() -> str:
+        deferred = Deferred[str]()
+        reactor.callInThread(deferred.callback, "x")
+        return await deferred
+
+    assert run(main) == "x"

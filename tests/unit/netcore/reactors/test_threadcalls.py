@@ -1,0 +1,97 @@
+"""The queue of calls from threads, without threads: when it wakes, what a drain does."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+import pytest
+
+from netcore.reactors._threadcalls import ThreadCalls
+from tests.support.guard import Logged
+
+
+class Calls:
+    def __init__(self) -> None:
+        self.woken = 0
+        self.made: list[Any] = []
+        self.queue = ThreadCalls(self.wake)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def add(self, name: Any) -> None:
+        self.queue.add(self.made.append, (name,), {})
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+def test_many_calls_wake_once(calls: Calls) -> None:
+    for number in range(1000):
+        calls.add(number)
+    assert calls.woken == 1
+    calls.queue.drain()
+    assert calls.made == list(range(1000))
+    calls.add("next")
+    assert calls.woken == 2
+
+
+def test_a_drain_is_bounded_by_what_was_there(calls: Calls) -> None:
+    def again() -> None:
+        calls.made.append("again")
+        calls.queue.add(again, (), {})
+
+    calls.queue.add(again, (), {})
+    calls.queue.drain()
+    assert calls.made == ["again"]
+    assert calls.woken == 2
+    calls.queue.drain()
+    assert calls.made == ["again"] * 2
+
+
+def test_an_exception_is_logged_and_the_rest_still_run(calls: Calls, logged: Logged) -> None:
+    calls.queue.add(lambda: 1 / 0, (), {})
+    calls.add("rest")
+    calls.queue.drain()
+    assert calls.made == ["rest"]
+    (record,) = logged.take(ZeroDivisionError)
+    assert record.name == "netcore.reactors"
+    assert record.failure.check(ZeroDivisionError)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_escapes_and_the_rest_waits(calls: Calls, kind: type[BaseException]) -> None:
+    def end() -> None:
+        raise kind
+
+    calls.queue.add(end, (), {})
+    calls.add("rest")
+    with pytest.raises(kind):
+        calls.queue.drain()
+    assert calls.made == []
+    assert calls.woken == 2
+    calls.queue.drain()
+    assert calls.made == ["rest"]
+
+
+def test_each_call_runs_in_its_own_context(calls: Calls) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    def add(value: str) -> None:
+        variable.set(value)
+        calls.queue.add(lambda: calls.made.append(variable.get()), (), {})
+
+    contextvars.copy_context().run(add, "one")
+    contextvars.copy_context().run(add, "two")
+    calls.queue.drain()
+    assert calls.made == ["one", "two"]
+
+
+def test_clear_forgets_them(calls: Calls) -> None:
+    calls.add("a")
+    calls.queue.clear()
+    calls.queue.drain()
+    assert calls.made == []
