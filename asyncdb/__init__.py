@@ -1,0 +1,36 @@
+"""Asynchronous access to any DB-API driver, in the manner of Twisted's adbapi.
+
+- `asyncdb.adbapi`: `ConnectionPool`, with what it hands to functions, `Connection` and `Transaction`.
+- `asyncdb.engine`: `Engine`, SQLAlchemy Core on the same pool.
+- `asyncdb.errors`: what can go wrong in the pool; these and the two classes above can be imported from here too.
+- `asyncdb.options`: what the ``cp_`` options mean.
+- `asyncdb.testing`: a scripted DB-API driver, for tests.
+
+It runs on netcore's reactor or inside an asyncio program.
+"""
+
+from asyncdb.adbapi import ConnectionPool
+from asyncdb.engine import Engine
+from asyncdb.errors import (
+    AsyncdbError,
+    CommitUnknown,
+    DeadlineExceeded,
+    MissingDriver,
+    NotCheckedOut,
+    PoolClosed,
+    PoolOverloaded,
+    WrongThread,
+)
+
+__all__ = [
+    "AsyncdbError",
+    "CommitUnknown",
+    "ConnectionPool",
+    "DeadlineExceeded",
+    "Engine",
+    "MissingDriver",
+    "NotCheckedOut",
+    "PoolClosed",
+    "PoolOverloaded",
+    "WrongThread",
+]

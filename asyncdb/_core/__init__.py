@@ -1,0 +1,28 @@
+"""The pure core of the pool: what it decides (`_decide`), and the states behind the decisions (`_states`). Private."""
+
+from asyncdb._core._decide import Core, Orders
+from asyncdb._core._states import (
+    ENTRY_TABLE,
+    JOB_TABLE,
+    Entry,
+    EntryEvent,
+    EntryState,
+    IllegalTransition,
+    Job,
+    JobEvent,
+    JobState,
+)
+
+__all__ = [
+    "ENTRY_TABLE",
+    "JOB_TABLE",
+    "Core",
+    "Entry",
+    "EntryEvent",
+    "EntryState",
+    "IllegalTransition",
+    "Job",
+    "JobEvent",
+    "JobState",
+    "Orders",
+]

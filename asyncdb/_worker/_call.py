@@ -1,0 +1,82 @@
+"""A slot (an entry with its connection) and a call (a job with what it does and who waits for it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from asyncdb._core import Entry, Job, JobState
+from netcore.defer import Deferred
+
+if TYPE_CHECKING:
+    from asyncdb._worker._crew import Crew
+
+__all__ = ["Call", "Slot", "Task", "nothing"]
+
+
+class Slot(Entry):
+    """An entry with its connection. What is here is the carrying thread's own, ``cuttable`` excepted."""
+
+    __slots__ = ("connection", "cuttable", "extra", "look", "lost", "plain", "returning", "session")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection: Any = None
+        self.cuttable = False
+        self.look: Callable[[], object] | None = None  # has the server said something unasked?
+        self.plain = False  # a statement may run in autocommit
+        self.lost = False  # found out by a task
+        self.session: object = None  # as it was after connecting
+        self.returning: Call | None = None  # who waits for it to be reset
+        self.extra: Any = None  # the engine's
+
+
+Task = Callable[[Slot, "Call"], Any]
+
+
+class Call(Job):
+    """A job with what it does and who waits for it. It is the canceller of its own Deferred.
+
+    Args:
+        task: called with the slot and this call, in a worker thread, in the context that the call was made in.
+        foreign: the user's code gets at the connection, and may leave anything behind on it.
+    """
+
+    __slots__ = ("args", "context", "crew", "deferred", "foreign", "function", "kwargs", "task")
+
+    def __init__(
+        self,
+        crew: Crew,
+        task: Task,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        foreign: bool = False,
+        lends: bool = False,
+    ) -> None:
+        # All slots at once, Job's too: calling its __init__ is a fifth of this. The deadline is set on submission.
+        self.state: JobState = JobState.WAITING
+        self.lends = lends
+        self.sequence = 0
+        self.started = 0.0
+        self.committing = False
+        self.crew = crew
+        self.task = task
+        self.function: Any = function
+        self.args = args
+        self.kwargs = kwargs
+        self.foreign = foreign
+        self.context: Context = copy_context()
+        self.deferred: Deferred[Any] | None = None
+
+    def __call__(self, deferred: Deferred[Any]) -> None:
+        """The caller cancels."""
+        self.deferred = None
+        if self.crew.cancel(self):
+            # It may stay in the queue a while, and shall keep nothing alive.
+            self.task, self.function, self.args, self.kwargs = nothing, None, (), {}
+
+
+def nothing(slot: Slot, call: Call) -> None:
+    """The task of a call that will not be run, or of what is no call at all."""

@@ -1,0 +1,91 @@
+"""The way back: results from worker threads to the Deferreds of the host's thread.
+
+Invariants:
+
+- A Deferred is fired in the host's thread only, by whoever takes it off its call (``call.deferred``): that is done
+  once, so that cancelling, expiring, ending and closing may race.
+- One wake-up brings many results. The flag that says one is on its way is set before it is sent, and taken away before
+  results are counted: a result posted at any moment is either counted or wakes the host again.
+- When the host is gone, results are dropped without a sound.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from asyncdb._core import JobState
+from asyncdb._worker._call import Call
+from asyncdb.hosts import Host
+from netcore.failure import Failure
+
+__all__ = ["Delivery"]
+
+logger = logging.getLogger("asyncdb.pool")
+
+# How many results are delivered in one turn of the host: when ten thousand calls fail together, others want a turn too.
+BATCH = 256
+
+_DONE = JobState.DONE
+
+
+class Delivery:
+    """Brings results to the host's thread.
+
+    Args:
+        host: whose thread.
+        name: of the pool, for logs.
+        undelivered: called, in the host's thread, with a connection whose borrower had gone when it came.
+        delivered: called, in the host's thread, after each batch.
+    Attributes: *results*, those posted and not yet delivered.
+    Threading: `post` and `wake` in any thread, `deliver` in the host's.
+    """
+
+    __slots__ = ("_call_from_thread", "_delivered", "_name", "_undelivered", "_woken", "results")
+
+    def __init__(
+        self, host: Host, name: str, undelivered: Callable[[Any], object], delivered: Callable[[], object]
+    ) -> None:
+        self._call_from_thread = host.callFromThread
+        self._name = name
+        self._undelivered = undelivered
+        self._delivered = delivered
+        self._woken = False
+        self.results: deque[tuple[Call, Any]] = deque()
+
+    def post(self, call: Call, value: Any) -> None:
+        """*value*, a result or a Failure, is for whoever waits for *call*."""
+        self.results.append((call, value))
+        if not self._woken:
+            self._woken = True
+            self.wake(self.deliver)
+
+    def wake(self, function: Callable[[], None]) -> None:
+        """Have *function* called in the host's thread."""
+        try:
+            self._call_from_thread(function)
+        except Exception as error:  # it has ended: there is nobody to tell
+            logger.debug("pool %s: its reactor is gone (%s)", self._name, error)
+
+    def deliver(self) -> None:
+        """Fire the Deferreds of the results that are there now. Those that come meanwhile get a turn of their own."""
+        self._woken = False
+        results = self.results
+        for _ in range(min(len(results), BATCH)):
+            call, value = results.popleft()
+            deferred, call.deferred = call.deferred, None
+            try:
+                if deferred is not None:
+                    # While a thread is still inside the call, its context cannot be entered a second time.
+                    context = call.context if call.state is _DONE else call.context.copy()
+                    context.run(deferred.callback, value)
+                elif call.lends and not isinstance(value, Failure):
+                    self._undelivered(value)
+            except Exception:
+                logger.exception("pool %s: a result could not be delivered", self._name)
+        if results and not self._woken:
+            self._woken = True
+            self.wake(self.deliver)
+        self._delivered()

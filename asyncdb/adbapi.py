@@ -1,0 +1,273 @@
+"""`ConnectionPool`: queries through any DB-API driver, from a reactor or an asyncio program, without blocking it.
+
+The surface is that of Twisted's adbapi. A pool is a description (driver, connect arguments, options) until it is first
+used; then it binds to its reactor and is one *crew*: threads, connections and the core that decides. Closing ends the
+crew. A crew that ended with its reactor, rather than by `close`, makes room for another when the pool is next used on a
+reactor that runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from asyncdb import dialect
+from asyncdb._worker import Call, Crew, Task
+from asyncdb.errors import NotCheckedOut, PoolClosed, PoolOverloaded
+from asyncdb.hosts import Host, find
+from asyncdb.options import Options
+from asyncdb.transaction import Connection, Tasks, Transaction, checkFunction
+from netcore.defer import Deferred, fail, succeed
+
+__all__ = ["Connection", "ConnectionPool", "Transaction"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class ConnectionPool:
+    """A pool of DB-API connections, used by threads of its own.
+
+    Nothing needs to be started: connections are made when calls wait for them. ``async with pool:`` closes it at the
+    end; otherwise it closes itself when its reactor, or the asyncio program, ends.
+
+    Args:
+        dbapiName: the name of a DB-API module, or the module.
+        connargs, connkw: for the module's ``connect``; keywords that begin with ``cp_`` are options of the pool
+            (`asyncdb.options.Options`).
+    Attributes: *connectionFactory* and *transactionFactory*, the classes of what functions are given: set them, before
+        the first call or in a subclass, to subclasses of `Connection` and `Transaction`. *dbapi* the module,
+        *dbapiName* its name, *connargs*, *connkw*.
+    Raises: MissingDriver: no such module. TypeError, ValueError: wrong options; says what to write instead.
+    Threading: every method in the reactor's thread.
+    """
+
+    connectionFactory: Callable[[ConnectionPool], Connection] = Connection
+    transactionFactory: Callable[[ConnectionPool, Connection], Any] = Transaction
+
+    def __init__(self, dbapiName: str | ModuleType | Any, *connargs: Any, **connkw: Any) -> None:
+        self._options, self.connkw = Options.fromKeywords(connkw)
+        self.connargs = connargs
+        if isinstance(dbapiName, str):
+            self.dbapiName = dbapiName
+            self._driver = dialect.load(dbapiName)
+        else:
+            self.dbapiName = getattr(dbapiName, "__name__", type(dbapiName).__name__)
+            self._driver = dialect.load(self.dbapiName, dbapiName)
+        self.dbapi = self._driver.dbapi
+        self._driver.set_arguments(connargs, self.connkw, self._options)
+        self._tasks = Tasks(self, self._driver)
+        self._crew: Crew | None = None
+        self._closed = False
+
+    @classmethod
+    def fromURL(cls, url: str, **options: Any) -> Self:
+        """A pool for the database that *url* names.
+
+        Args:
+            url: SQLAlchemy's form: ``postgresql://user:password@host:port/name`` (psycopg2),
+                ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite://`` (in memory).
+            options: ``cp_`` options, and further arguments for the driver's ``connect``.
+        Raises: as the class does; ValueError: no driver is known for such a URL.
+        """
+        name, args, kwargs = dialect.from_url(url)
+        return cls(name, *args, **{**kwargs, **options})
+
+    # What it is.
+
+    @property
+    def options(self) -> Options:
+        """How it behaves."""
+        return self._options
+
+    @property
+    def min(self) -> int:
+        """``cp_min``."""
+        return self._options.min
+
+    @property
+    def max(self) -> int:
+        """``cp_max``."""
+        return self._options.max
+
+    @property
+    def name(self) -> str | None:
+        """``cp_name``."""
+        return self._options.name
+
+    @property
+    def noisy(self) -> bool:
+        """``cp_noisy``."""
+        return self._options.noisy
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started, by `start` or by its first use, and not closed."""
+        return self._crew is not None and not self._crew.core.closing
+
+    def __repr__(self) -> str:
+        if self._crew is None:
+            state = "closed" if self._closed else "not started"
+        else:
+            state = "closed" if self._crew.ended else self._crew.core.figures()
+        return f"<{type(self).__name__} {self.name or self.dbapiName}: {state}>"
+
+    # Its life.
+
+    def start(self) -> None:
+        """Bind to the reactor now, rather than at first use; or open a closed pool again. Does nothing if it runs.
+
+        Raises: PoolClosed: it is still closing; wait for what `close` returned. WrongThread.
+        """
+        if self.running:
+            return
+        if self._crew is not None and self._crew.host.isGone():
+            self._crew.end_now()
+        if self._crew is not None and not self._crew.ended:
+            raise PoolClosed("the pool is still closing: wait for close() before start()")
+        self._closed = False
+        self._begin(find(self._options.reactor))
+
+    def close(self, deadline: float = 5.0) -> Deferred[None]:
+        """Take no more calls, fail those that are queued, let those that run finish, and close the connections.
+
+        Args:
+            deadline: seconds that running calls may take; their connections are cut then, and they fail.
+        Returns: Deferred firing when all that has happened; at the latest a second after the deadline. Closing again
+            returns another one for the same end.
+        Raises: ValueError: a deadline that is none. WrongThread.
+        Fails with: nothing. Queued and cut calls fail with PoolClosed, one cut in its commit with CommitUnknown.
+        Threading: never blocks.
+        """
+        given: object = deadline
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
+            raise ValueError(f"deadline must be a number of seconds, 0 or more, not {deadline!r}")
+        self._closed = True
+        if self._crew is None:
+            return succeed(None)
+        self._crew.host.checkThread()
+        return self._crew.close(deadline)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    # Calls.
+
+    def runQuery(self, sql: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Execute one statement and fire with all of its rows.
+
+        It runs in autocommit where that means the same as a transaction of its own (``cp_autocommit``).
+
+        Args:
+            sql, args, kwargs: for the cursor's ``execute``.
+        Returns: Deferred firing with what the cursor's ``fetchall`` returns; an empty list for a statement without
+            rows. Cancelling it: takes a queued call out of the queue; a running one goes on unheard, and its
+            connection returns when the statement ends.
+        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever the driver raises.
+        Threading: call in the reactor's thread.
+        """
+        return self._call(self._tasks.query, None, (sql, *args), kwargs, False)
+
+    def runOperation(self, sql: Any, /, *args: Any, **kwargs: Any) -> Deferred[None]:
+        """Execute one statement and fire with None. As `runQuery` in everything else."""
+        return self._call(self._tasks.operation, None, (sql, *args), kwargs, False)
+
+    def runInteraction(
+        self, interaction: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Run *interaction* in one transaction and fire with its result.
+
+        Args:
+            interaction: called with a `Transaction`, *args* and *kwargs*. When it returns, the transaction is
+                committed; when it raises, rolled back.
+        Returns: Deferred firing with what *interaction* returned. Cancelling it: takes a queued call out of the queue;
+            a running one goes on unheard, and may commit.
+        Raises: TypeError, at once, for a generator or coroutine function.
+        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown, and whatever *interaction* raised.
+        Threading: call in the reactor's thread; *interaction* runs in a worker thread, in the caller's contextvars.
+        """
+        checkFunction(interaction)
+        return self._call(self._tasks.interaction, interaction, args, kwargs, True)
+
+    def runWithConnection(
+        self, func: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Run *func* with a `Connection` and fire with its result. As `runInteraction` in everything else.
+
+        *func* may commit and roll back as it goes; each time, the next transaction begins.
+        """
+        checkFunction(func)
+        return self._call(self._tasks.withConnection, func, args, kwargs, True)
+
+    # Connections for longer.
+
+    def connect(self) -> Deferred[Connection]:
+        """Check a connection out, until it is given to `disconnect`.
+
+        It has the driver's usual ways: a transaction begins by itself (psycopg2: with the first statement, sqlite3:
+        with the first that writes) and is ended by your ``commit()`` or ``rollback()``. Its calls block: make them in
+        a thread.
+
+        Returns: Deferred firing with a `Connection`. Cancelling it gives the connection back.
+        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever connecting raises.
+        """
+        return self._call(self._tasks.lend, None, (), {}, True, True)
+
+    def disconnect(self, conn: Connection) -> Deferred[None]:
+        """Give back a connection that `connect` handed out. What is not committed is rolled back.
+
+        Returns: Deferred firing when it is back in the pool. Fires at once if the pool closed it meanwhile.
+        Raises: NotCheckedOut: it is not this pool's, or was given back before.
+        """
+        given: object = conn
+        slot = given._slot if isinstance(given, Connection) else None
+        if slot is None or conn._pool is not self or conn._call is not None or self._crew is None:
+            raise NotCheckedOut(f"{conn!r} is not checked out from {self!r}: give back what connect() fired with, once")
+        self._crew.host.checkThread()
+        conn._detach()
+        return self._crew.take_back(slot) or succeed(None)
+
+    # Inside.
+
+    def _call(
+        self,
+        task: Task,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        foreign: bool,
+        lends: bool = False,
+    ) -> Deferred[Any]:
+        try:
+            crew = self._crew
+            if crew is None or crew.ended or crew.host.isGone():
+                crew = self._open()
+            else:
+                crew.host.checkThread()
+            return crew.submit(Call(crew, task, function, args, kwargs, foreign, lends))
+        except (PoolClosed, PoolOverloaded) as error:
+            return fail(error.with_traceback(None))
+
+    def _open(self) -> Crew:
+        """The crew for a call when there is none, or one that ended."""
+        if self._crew is not None:
+            self._crew.end_now()  # if its loop was closed with no word to anybody
+        if self._closed:
+            raise PoolClosed("the pool is closed; the call was not made")
+        host = find(self._options.reactor)
+        if self._crew is not None and not host.isRunning():
+            raise PoolClosed("the pool was closed with its reactor; the call was not made")
+        return self._begin(host)
+
+    def _begin(self, host: Host) -> Crew:
+        host.checkThread()
+        self._tasks.prepare()
+        name = self.name or self.dbapiName
+        self._crew = Crew(self._options, self._driver, host, name, self.disconnect)
+        return self._crew

@@ -1,0 +1,167 @@
+"""sqlite3: how a library that is one file and one thread at a time is used from a pool.
+
+- Every connection has ``isolation_level=None``, and transactions are begun here: ``BEGIN IMMEDIATE`` takes the write
+  lock at the start, where waiting for it is possible. A transaction that reads first and then wants to write cannot
+  wait: it fails with "database is locked" at once if another has written meanwhile.
+- ``:memory:`` is private to one connection. The pool names one that its connections share, through the memdb VFS:
+  unlike the shared cache it honours the busy time-out. It lives as long as any connection: an anchor is kept until the
+  pool closes.
+- A connection is used by one thread at a time, but not always by the same: ``check_same_thread`` must be off.
+- There is no server to lose: no ping, no descriptor to watch.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sqlalchemy.engine.interfaces import Dialect
+
+from asyncdb.dialect._generic import Driver
+from asyncdb.options import Options
+
+__all__ = ["SqliteDriver"]
+
+# sqlite3.connect's parameters in order: more than one positional argument is deprecated from Python 3.13 on.
+_PARAMETERS = (
+    "database",
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+)
+_MEMDB_SINCE = (3, 36, 0)  # https://www.sqlite.org/releaselog/3_36_0.html: names beginning with "/" are shared
+_READONLY = 8  # https://www.sqlite.org/rescode.html#readonly; extended codes carry it in their low byte
+
+
+class SqliteDriver(Driver):
+    """sqlite3, or a module that is a newer build of it (pysqlite3)."""
+
+    rest = float("inf")
+
+    def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
+        super().__init__(dbapi, dialect)
+        self._begin = "BEGIN IMMEDIATE"
+        self._lent_level = ""
+        self._in_memory = False
+        self._anchor: Any = None
+        self._anchor_lock = threading.Lock()
+
+    # Making and ending connections
+
+    def set_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options) -> None:
+        if len(args) > len(_PARAMETERS):
+            raise ValueError(f"sqlite3 takes at most {len(_PARAMETERS)} positional arguments: use keywords")
+        arguments = {**dict(zip(_PARAMETERS, args, strict=False)), **kwargs}
+        if arguments.get("check_same_thread", False):
+            raise ValueError(
+                "check_same_thread=True cannot work: the pool's connections move between its threads (one at a time). "
+                "Leave it out"
+            )
+        if "autocommit" in arguments:
+            raise ValueError("the pool begins and ends transactions itself: use cp_autocommit instead of autocommit")
+        level = arguments.get("isolation_level") or ""
+        if not isinstance(level, str) or level.upper() not in ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"):
+            raise ValueError(f"isolation_level must be DEFERRED, IMMEDIATE or EXCLUSIVE, or be left out, not {level!r}")
+        if level:
+            self._begin, self._lent_level = f"BEGIN {level.upper()}", level
+        arguments.update(check_same_thread=False, isolation_level=None)
+        if _is_private(arguments.get("database"), bool(arguments.get("uri"))):
+            if self.dbapi.sqlite_version_info < _MEMDB_SINCE:
+                raise ValueError(
+                    f"a pool on an in-memory database needs SQLite 3.36, not {self.dbapi.sqlite_version}: use a file"
+                )
+            self._in_memory = True
+            arguments.update(database=f"file:/asyncdb-{uuid.uuid4().hex}?vfs=memdb", uri=True)
+        super().set_arguments((), arguments, options)
+
+    def connect(self) -> Any:
+        if self._in_memory:
+            with self._anchor_lock:
+                if self._anchor is None:
+                    self._anchor = super().connect()
+        return super().connect()
+
+    def dispose(self) -> None:
+        with self._anchor_lock:
+            anchor, self._anchor = self._anchor, None
+        if anchor is not None:
+            self.close(anchor)
+
+    def prepare(self, connection: Any) -> None:
+        if connection.isolation_level is not None:  # by cp_openfun
+            connection.isolation_level = None
+
+    # Transactions
+
+    def may_autocommit(self, connection: Any) -> bool:
+        return True
+
+    def autocommit(self, connection: Any) -> None:
+        pass  # it always is, between BEGIN and COMMIT excepted
+
+    def begin(self, connection: Any) -> None:
+        try:
+            connection.execute(self._begin)
+        except self.error as error:
+            # A connection with PRAGMA query_only refuses the write lock; reading needs none.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != _READONLY:
+                raise
+            connection.execute("BEGIN")
+
+    def go_on(self, connection: Any) -> None:
+        # Deferred: taking the lock at once would keep every other writer out while the function does something else,
+        # and could fail where the function has asked for nothing but a commit, which succeeded.
+        connection.execute("BEGIN")
+
+    def commit(self, connection: Any) -> None:
+        if connection.in_transaction:  # else the function has said COMMIT itself
+            connection.commit()
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    left_open = in_transaction
+
+    def lend(self, connection: Any) -> None:
+        connection.isolation_level = self._lent_level
+
+    def session(self, connection: Any) -> object:
+        return connection.isolation_level
+
+    def restore(self, connection: Any, session: Any) -> None:
+        if connection.isolation_level is not None:
+            connection.isolation_level = None  # commits, so only outside a transaction
+
+    # Health
+
+    def is_disconnect(self, error: BaseException, connection: Any) -> bool:
+        return isinstance(error, self.error) and self.dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
+
+    def cut(self, connection: Any) -> None:
+        try:
+            connection.interrupt()
+        except self.error:
+            pass  # closed meanwhile
+
+
+def _is_private(database: Any, uri: bool) -> bool:
+    """Whether each connection to *database* would get a database of its own."""
+    if not isinstance(database, str):
+        return False
+    if database in ("", ":memory:"):
+        return True
+    if not uri or not database.startswith("file:"):
+        return False
+    name, _, query = database.removeprefix("file:").partition("#")[0].partition("?")
+    asked = dict(parse_qsl(query))
+    if asked.get("cache") == "shared" or asked.get("vfs") == "memdb":
+        return False
+    return name in ("", ":memory:") or asked.get("mode") == "memory"

@@ -1,0 +1,319 @@
+"""What a call does with its connection: the statement in autocommit, the transaction, what user's code is given of it.
+
+`Connection` and `Transaction` are what functions given to ``runWithConnection`` and ``runInteraction`` get: they pass
+almost everything on to the DB-API connection and cursor. `Tasks` does the work, in worker threads.
+
+Invariants:
+
+- A task that returns has committed what it was to commit, and a result it returns is safe to deliver: no cursor is open
+  that would keep a lock, or a statement from being committed.
+- A task that raises leaves the connection as it is: the worker rolls back.
+- A commit whose outcome is not known is reported as CommitUnknown, whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from asyncdb._worker import Call, Slot
+from asyncdb.dialect import Driver
+from asyncdb.errors import CommitUnknown
+from netcore.defer import Deferred
+
+if TYPE_CHECKING:
+    from asyncdb.adbapi import ConnectionPool
+
+__all__ = ["Connection", "Tasks", "Transaction", "checkFunction", "checkResult"]
+
+
+class _Passing:
+    """Passes attributes on to the object behind it: reading them, and setting those it has."""
+
+    _behind = ""  # the name of the attribute that holds it
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == self._behind:
+            raise AttributeError(name)  # copying and pickling look for such names before there is anything behind
+        return getattr(self._object(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or hasattr(type(self), name) or not hasattr(self._object(), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._object(), name, value)
+
+    def _object(self) -> Any:
+        behind = self.__dict__.get(self._behind)
+        if behind is None:
+            raise RuntimeError(f"this {type(self).__name__} has gone back to its pool: use it only while it is yours")
+        return behind
+
+
+class Connection(_Passing):
+    """A DB-API connection of the pool's, for as long as it is yours.
+
+    Has everything the driver's connection has. `commit` and `rollback` end the transaction you are in, and the next one
+    begins; what is open when a function given to ``runWithConnection`` returns is committed.
+
+    Threading: one thread at a time.
+    """
+
+    _behind = "_connection"
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._connection: Any = None
+        self._driver: Driver | None = None
+        self._slot: Slot | None = None
+        self._call: Call | None = None
+
+    def close(self) -> None:
+        """Does nothing: the connection is the pool's, which closes it when it must."""
+
+    def commit(self) -> None:
+        """Commit, and go on in a new transaction.
+
+        Raises: CommitUnknown, and whatever the driver raises.
+        """
+        connection = self._object()
+        driver, slot = self._driver, self._slot
+        assert driver is not None
+        assert slot is not None
+        _commit(driver, slot, self._call)
+        if self._call is not None:
+            self._call.committing = False
+            driver.go_on(connection)
+
+    def rollback(self) -> None:
+        """Roll back, and go on in a new transaction."""
+        connection = self._object()
+        driver = self._driver
+        assert driver is not None
+        driver.rollback(connection)
+        if self._call is not None:
+            driver.go_on(connection)
+
+    def _attach(self, driver: Driver, slot: Slot, call: Call | None) -> None:
+        """It is this one; *call* is the one that the transaction belongs to, None for a connection that is lent."""
+        self._driver, self._slot, self._call = driver, slot, call
+        self._connection = slot.connection
+
+    def _detach(self) -> None:
+        self._connection = self._slot = self._call = None
+
+
+class Transaction(_Passing):
+    """A cursor in a transaction. Has everything the driver's cursor has; iterating gives the rows.
+
+    Args:
+        pool: whose connection it is.
+        connection: the connection.
+    """
+
+    _behind = "_cursor"
+
+    def __init__(self, pool: ConnectionPool, connection: Connection) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._cursor: Any = None
+        self.reopen()
+
+    def close(self) -> None:
+        """Close the cursor. `reopen` gives another one, in the same transaction."""
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()
+
+    def reopen(self) -> None:
+        """A fresh cursor in place of the present one."""
+        self.close()
+        self._cursor = self._connection.cursor()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._object())
+
+
+def checkFunction(function: Callable[..., Any]) -> None:
+    """Refuse what could not run in a worker thread: calling it would run none of its code.
+
+    Raises: TypeError.
+    """
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        if not callable(function):
+            raise TypeError(f"a function is needed, not {function!r}")
+        code = getattr(type(inner).__call__, "__code__", None)
+    if code is not None and code.co_flags & _LAZY:
+        raise TypeError(
+            f"{function!r} is a generator or coroutine function: called in a worker thread, none of it would run. "
+            "Pass a plain function, which may block as it likes"
+        )
+
+
+def checkResult(result: Any) -> None:
+    """Refuse what nothing in a worker thread would wait for.
+
+    Raises: TypeError.
+    """
+    if isinstance(result, Deferred) or inspect.iscoroutine(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError(
+            f"the function returned a {type(result).__name__}, and nothing can wait for that in a worker thread; its "
+            "transaction is rolled back. Return a plain result"
+        )
+
+
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+class Tasks:
+    """The kinds of calls.
+
+    Args:
+        pool: for the factories of `Connection` and `Transaction`.
+        driver: the driver.
+    Threading: every method in a worker thread, with a connection that is this call's alone.
+    """
+
+    def __init__(self, pool: ConnectionPool, driver: Driver) -> None:
+        self._pool = pool
+        self._driver = driver
+        self._autocommit = driver.autocommit
+        self._bare = True
+
+    def prepare(self) -> None:
+        """The pool starts: with factories of the user's own, statements go through them, as in adbapi."""
+        pool = self._pool
+        self._bare = pool.connectionFactory is Connection and pool.transactionFactory is Transaction
+
+    # One statement.
+
+    def query(self, slot: Slot, call: Call) -> Any:
+        """Execute one statement; returns its rows, none for a statement that has no rows to give."""
+        if not (slot.plain and self._bare):
+            return self._statement(slot, call, _rows)
+        # The same as `_statement` does, in one go: this is the call that programs make by the thousand.
+        connection = slot.connection
+        self._autocommit(connection)
+        cursor = connection.cursor()
+        try:
+            cursor.execute(*call.args, **call.kwargs)
+            rows = [] if cursor.description is None else cursor.fetchall()
+        except BaseException as error:
+            _close_quietly(cursor)
+            self._driver.explain(error)
+            raise
+        cursor.close()
+        return rows
+
+    def operation(self, slot: Slot, call: Call) -> None:
+        """Execute one statement; its rows, if there are any, are left."""
+        self._statement(slot, call, _nothing)
+
+    def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
+        if not slot.plain:
+            self._driver.begin(slot.connection)
+            result = self._execute(slot, call, fetch)
+            _commit(self._driver, slot, call)
+            return result
+        self._autocommit(slot.connection)
+        try:
+            return self._execute(slot, call, fetch)
+        except BaseException as error:
+            self._driver.explain(error)
+            raise
+
+    def _execute(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
+        connection: Any = None
+        if self._bare:
+            cursor = slot.connection.cursor()
+        else:
+            connection = self._wrap(slot, call)
+            cursor = self._pool.transactionFactory(self._pool, connection)
+        try:
+            cursor.execute(*call.args, **call.kwargs)
+            result = fetch(cursor)
+        except BaseException:
+            _close_quietly(cursor)
+            raise
+        cursor.close()
+        if connection is not None:
+            connection._detach()
+        return result
+
+    # User's functions.
+
+    def interaction(self, slot: Slot, call: Call) -> Any:
+        """A function of a Transaction."""
+        connection = self._wrap(slot, call)
+        self._driver.begin(slot.connection)
+        transaction = self._pool.transactionFactory(self._pool, connection)
+        try:
+            result = call.function(transaction, *call.args, **call.kwargs)
+            checkResult(result)
+        except BaseException:
+            _close_quietly(transaction)
+            connection._detach()
+            raise
+        transaction.close()
+        connection._detach()
+        _commit(self._driver, slot, call)
+        return result
+
+    def withConnection(self, slot: Slot, call: Call) -> Any:
+        """A function of a Connection."""
+        connection = self._wrap(slot, call)
+        self._driver.begin(slot.connection)
+        try:
+            result = call.function(connection, *call.args, **call.kwargs)
+            checkResult(result)
+        finally:
+            connection._detach()
+        _commit(self._driver, slot, call)
+        return result
+
+    def lend(self, slot: Slot, call: Call) -> Connection:
+        """The connection itself, with the driver's usual ways."""
+        self._driver.lend(slot.connection)
+        return self._wrap(slot, None)
+
+    def _wrap(self, slot: Slot, call: Call | None) -> Connection:
+        connection = self._pool.connectionFactory(self._pool)
+        connection._attach(self._driver, slot, call)
+        return connection
+
+
+def _rows(cursor: Any) -> Any:
+    # The statement has run, and in autocommit it has taken effect: to fail now, as psycopg2's fetchall() does without
+    # rows, would tell the caller the opposite.
+    return [] if cursor.description is None else cursor.fetchall()
+
+
+def _nothing(cursor: Any) -> None:
+    pass
+
+
+def _commit(driver: Driver, slot: Slot, call: Call | None) -> None:
+    if call is not None:
+        call.committing = True
+    try:
+        driver.commit(slot.connection)
+    except Exception as error:
+        if driver.is_disconnect(error, slot.connection):
+            slot.lost = True
+            raise CommitUnknown(f"the connection was lost during COMMIT: {str(error).strip()}") from error
+        raise
+
+
+def _close_quietly(cursor: Any) -> None:
+    try:
+        cursor.close()
+    except Exception:  # what went wrong before is what counts
+        pass

@@ -1,0 +1,58 @@
+"""Running a test's coroutine on a real reactor, or in an asyncio program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from netcore.defer import ensureDeferred
+from netcore.failure import Failure
+from netcore.reactors import Reactor
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+
+
+class Drive(Protocol):
+    """Runs a coroutine function to its end, and returns its result."""
+
+    def __call__(self, function: Callable[[], Coroutine[Any, Any, T]], /) -> T: ...
+
+
+def runReactor(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *function* on a reactor made for it; what it leaves open is closed by the reactor's shutdown."""
+    reactor = Reactor()
+    results: list[Any] = []
+
+    def start() -> None:
+        ensureDeferred(function()).addBoth(finish)
+
+    def finish(result: Any) -> None:
+        results.append(result)
+        reactor.stop()
+
+    reactor.callWhenRunning(start)
+    watchdog = reactor.callLater(PATIENCE, reactor.crash)
+    try:
+        reactor.run(installSignalHandlers=False)
+    finally:
+        if watchdog.active():
+            watchdog.cancel()
+        reactor.dispose()
+    assert results, f"the test did not end within {PATIENCE:g} s"
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]
+
+
+def runAsyncio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *function* as an asyncio program."""
+
+    async def main() -> T:
+        async with asyncio.timeout(PATIENCE):
+            return await function()
+
+    return asyncio.run(main())
