@@ -1,0 +1,254 @@
+"""Two protocols connected in memory.
+
+Nothing happens by itself: bytes, closes and resets travel when the test calls `IOPump.pump` or `IOPump.flush`, in the
+same order every time, without a reactor or a clock. The rest is as on TCP:
+
+- A write only queues, and ``loseConnection`` and ``abortConnection`` only ask: no protocol is called from within its
+  own call of the transport.
+- ``loseConnection`` sends what was written before, waits for a registered producer, and ends both sides with
+  ConnectionDone. What the peer sends meanwhile is lost.
+- ``abortConnection`` drops what was written, and ends this side with ConnectionAborted, the other with ConnectionLost.
+- A paused side receives nothing, not even the end; a reset comes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+from netcore.address import IPv4Address
+from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from netcore.failure import Failure
+from netcore.interfaces import IAddress, IProtocol, ITCPTransport, implementer
+from netcore.testing._transport import TCPOptions, check_bytes
+
+__all__ = ["IOPump", "MemoryTransport", "connectedPair"]
+
+_WATERMARK = 65536  # bytes queued beyond which a streaming producer is paused, as the TCP transport does
+
+
+class _State(Enum):
+    OPEN = auto()
+    CLOSING = auto()  # loseConnection was called; what was written goes out first
+    ABORTING = auto()  # abortConnection was called
+    CLOSED = auto()  # connectionLost was called
+
+
+@implementer(ITCPTransport)
+class MemoryTransport(TCPOptions):
+    """One side of a connection in memory; made by `connectedPair`."""
+
+    protocol: IProtocol
+    """The protocol on this side."""
+    disconnecting: bool = False
+    """Whether the connection was asked to close."""
+
+    def __init__(self, protocol: IProtocol, host: IAddress, peer: IAddress) -> None:
+        self.protocol = protocol
+        self._host = host
+        self._peer = peer
+        self._state = _State.OPEN
+        self._queue = bytearray()
+        self._reading = True
+        self._producer: Any = None
+        self._streaming = False
+        self._producer_paused = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether ``connectionLost`` is still to come."""
+        return self._state is not _State.CLOSED
+
+    def getHost(self) -> IAddress:
+        """This side's address."""
+        return self._host
+
+    def getPeer(self) -> IAddress:
+        """The other side's address."""
+        return self._peer
+
+    def write(self, data: bytes) -> None:
+        """Queue *data* for the next pump. Dropped once the connection is going, unless a producer is still registered.
+
+        Raises: TypeError: it is not bytes-like.
+        """
+        check_bytes(data)
+        if self._state is _State.OPEN or (self._state is _State.CLOSING and self._producer is not None):
+            self._queue += data
+            if self._streaming and len(self._queue) > _WATERMARK and not self._producer_paused:
+                self._producer_paused = True
+                self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Queue all of *data*."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close once everything written has been pumped and no producer is registered."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self.disconnecting = True
+
+    def abortConnection(self) -> None:
+        """Drop what was not pumped, and close with the next pump."""
+        if self._state is not _State.CLOSED:
+            self._state = _State.ABORTING
+            self.disconnecting = True
+            self._queue.clear()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Control *producer*: pause and resume it around 64 KiB queued if *streaming*, else ask it when all is sent.
+
+        It is told to stop if the connection is going already, and when it is lost.
+
+        Raises: RuntimeError: another one is registered.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"{self._producer!r} is registered as producer: unregister it first")
+        if self._state is not _State.OPEN:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._producer_paused = producer, streaming, False
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer has finished."""
+        self._producer = None
+        self._streaming = False
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until `resumeProducing`."""
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        """Deliver again, with the next pump."""
+        self._reading = True
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    def _deliver(self, data: bytes) -> None:
+        """*data* arrives here."""
+        if self._state is _State.OPEN:
+            try:
+                self.protocol.dataReceived(data)
+            except Exception:
+                self._end(Failure())
+                raise
+
+    def _end(self, reason: Failure) -> None:
+        if self._state is not _State.CLOSED:
+            self._state = _State.CLOSED
+            self._queue.clear()
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                producer.stopProducing()
+            self.protocol.connectionLost(reason)
+
+    def _sent(self) -> None:
+        """What was queued is on its way: the producer may write again."""
+        producer = self._producer
+        if producer is not None and (self._producer_paused or not self._streaming):
+            self._producer_paused = False
+            producer.resumeProducing()
+
+
+class IOPump:
+    """Moves bytes, closes and resets between the two sides of a connection in memory; made by `connectedPair`."""
+
+    server: Any
+    """The first protocol."""
+    client: Any
+    """The second protocol."""
+    serverTransport: MemoryTransport
+    """What the server writes to."""
+    clientTransport: MemoryTransport
+    """What the client writes to."""
+
+    def __init__(self, serverTransport: MemoryTransport, clientTransport: MemoryTransport) -> None:
+        self.serverTransport, self.clientTransport = serverTransport, clientTransport
+        self.server, self.client = serverTransport.protocol, clientTransport.protocol
+
+    def pump(self) -> bool:
+        """Carry over what each side has written so far: first the client's, then the server's; then closes and resets.
+
+        Returns: whether anything moved.
+        Raises: what a protocol raised in ``dataReceived``, after that side was ended with it, as on TCP.
+        """
+        ways = (self.clientTransport, self.serverTransport), (self.serverTransport, self.clientTransport)
+        # Taken on both sides before anything is delivered: an answer travels with the next pump.
+        taken = [(source, sink, self._take(source, sink)) for source, sink in ways]
+        moved = False
+        errors: list[Exception] = []
+        for source, sink, data in taken:
+            if data:
+                moved = True
+                source._sent()
+                try:
+                    sink._deliver(data)
+                except Exception as error:
+                    errors.append(error)
+        for source, sink in ways:
+            moved = self._finish(source, sink) or moved
+        if errors:
+            raise errors[0]
+        return moved
+
+    def flush(self, rounds: int = 1000) -> None:
+        """Pump until nothing moves.
+
+        Raises: RuntimeError: something still moved after *rounds*: the two would talk for ever.
+        """
+        for _ in range(rounds):
+            if not self.pump():
+                return
+        raise RuntimeError(f"{self.server!r} and {self.client!r} still talk after {rounds} rounds")
+
+    @staticmethod
+    def _take(source: MemoryTransport, sink: MemoryTransport) -> bytes:
+        """What *source* queued, unless *sink* does not read."""
+        if not sink._reading and sink._state is _State.OPEN:
+            return b""
+        data = bytes(source._queue)
+        source._queue.clear()
+        return data
+
+    @staticmethod
+    def _finish(source: MemoryTransport, sink: MemoryTransport) -> bool:
+        """End both sides if *source* is ready to. Returns whether it was."""
+        if source._state is _State.ABORTING:
+            source._end(Failure(ConnectionAborted()))
+            sink._end(Failure(ConnectionLost()))
+        elif source._state is _State.CLOSING and not source._queue and source._producer is None:
+            source._end(Failure(ConnectionDone()))
+        elif source._state is _State.CLOSED and sink._state is not _State.CLOSED and sink._reading:
+            sink._end(Failure(ConnectionDone()))
+        else:
+            return False
+        return True
+
+
+def connectedPair(serverProtocol: IProtocol, clientProtocol: IProtocol) -> IOPump:
+    """Connect two protocols in memory; both have had their ``connectionMade`` when this returns, the server's first.
+
+    >>> from netcore.protocol import Protocol
+    >>> class Echo(Protocol):
+    ...     def dataReceived(self, data):
+    ...         self.transport.write(data)
+    >>> class Client(Protocol):
+    ...     def dataReceived(self, data):
+    ...         print(data)
+    >>> pair = connectedPair(Echo(), Client())
+    >>> pair.client.transport.write(b"hello")
+    >>> pair.flush()
+    b'hello'
+    """
+    serverAddress, clientAddress = IPv4Address("TCP", "10.0.0.1", 7979), IPv4Address("TCP", "10.0.0.2", 50000)
+    serverTransport = MemoryTransport(serverProtocol, host=serverAddress, peer=clientAddress)
+    clientTransport = MemoryTransport(clientProtocol, host=clientAddress, peer=serverAddress)
+    serverProtocol.makeConnection(serverTransport)
+    clientProtocol.makeConnection(clientTransport)
+    return IOPump(serverTransport, clientTransport)

@@ -1,0 +1,112 @@
+"""Every implementer is assigned to its interfaces, for mypy and pyright to check; nothing here is run.
+
+`tests/unit/netcore/test_interfaces.py` sees to it that none is missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from netcore._timers import DelayedCall
+from netcore.address import IPv4Address, IPv6Address
+from netcore.application.internet import StreamServerEndpointService
+from netcore.application.service import Application, MultiService, Process, Service
+from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.interfaces import (
+    IAddress,
+    IConnector,
+    IConsumer,
+    IDelayedCall,
+    IListeningPort,
+    ILoggingContext,
+    IProcess,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    IReactorCore,
+    IReactorFromThreads,
+    IReactorInThreads,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IService,
+    IServiceCollection,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+    ITCPTransport,
+    ITransport,
+)
+from netcore.protocol import ClientFactory, Factory, Protocol, ServerFactory
+from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.reactors import Reactor
+from netcore.task import Clock
+from netcore.testing import MemoryTransport, StringTransport
+from netcore.transports.tcp import Connection, Connector, Port
+
+T = TypeVar("T")
+
+
+class Accepts(Generic[T]):
+    """``Accepts[IThing](thing)`` is an error unless *thing* is an `IThing`."""
+
+    def __init__(self, implementer: T) -> None: ...
+
+
+def made(kind: type[T]) -> T:
+    """An instance of *kind*, as far as a type checker is concerned."""
+    raise NotImplementedError
+
+
+def check() -> None:
+    """Never called."""
+    Accepts[IAddress](made(IPv4Address))
+    Accepts[IAddress](made(IPv6Address))
+
+    Accepts[IProtocol](made(Protocol))
+    Accepts[ILoggingContext](made(Protocol))
+    Accepts[IProtocol](made(LineReceiver))
+    Accepts[IPushProducer](made(LineReceiver))
+    Accepts[ILoggingContext](made(LineReceiver))
+    Accepts[IProtocol](made(LineOnlyReceiver))
+    Accepts[ILoggingContext](made(LineOnlyReceiver))
+    Accepts[IProtocolFactory](made(Factory[Any]))
+    Accepts[ILoggingContext](made(Factory[Any]))
+    Accepts[IProtocolFactory](made(ServerFactory[Any]))
+    Accepts[ILoggingContext](made(ServerFactory[Any]))
+    Accepts[IProtocolFactory](made(ClientFactory[Any]))
+    Accepts[ILoggingContext](made(ClientFactory[Any]))
+
+    Accepts[ITCPTransport](made(Connection))
+    Accepts[ITCPTransport](made(StringTransport))
+    Accepts[ITCPTransport](made(MemoryTransport))
+    Accepts[IListeningPort](made(Port))
+    Accepts[IConnector](made(Connector))
+
+    Accepts[IReactorCore](made(Reactor))
+    Accepts[IReactorTime](made(Reactor))
+    Accepts[IReactorThreads](made(Reactor))
+    Accepts[IReactorTCP](made(Reactor))
+    Accepts[IReactorTime](made(Clock))
+    Accepts[IDelayedCall](made(DelayedCall))
+
+    Accepts[IStreamServerEndpoint](made(TCP4ServerEndpoint))
+    Accepts[IStreamServerEndpoint](made(TCP6ServerEndpoint))
+    Accepts[IStreamClientEndpoint](made(TCP4ClientEndpoint))
+
+    Accepts[IService](made(Service))
+    Accepts[IService](made(StreamServerEndpointService))
+    Accepts[IService](made(MultiService))
+    Accepts[IServiceCollection](made(MultiService))
+    Accepts[IProcess](made(Process))
+    Accepts[IService](made(Application))
+    Accepts[IServiceCollection](made(Application))
+    Accepts[IProcess](made(Application))
+
+
+def sub_interfaces(transport: ITCPTransport, threads: IReactorThreads) -> None:
+    """What provides an interface provides those it is made of; never called."""
+    Accepts[ITransport](transport)
+    Accepts[IConsumer](transport)
+    Accepts[IPushProducer](transport)
+    Accepts[IReactorFromThreads](threads)
+    Accepts[IReactorInThreads](threads)
