@@ -1,0 +1,266 @@
+"""The finger service's protocol and factory, on a transport in memory, a virtual clock and a scripted store."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from asyncdb import DeadlineExceeded
+from examples.finger import protocol
+from examples.finger.records import Person
+from examples.finger.server import PATIENCE, QUIET, FingerFactory, reason_of
+from netcore.address import IPv4Address
+from netcore.defer import CancelledError, Deferred, fail, succeed
+from netcore.protocol import connectionDone
+from netcore.task import Clock
+from netcore.testing import StringTransport
+
+ALICE = Person("alice", "Alice Liddell", plan="Tea.")
+
+
+class ScriptedStore:
+    """Notes what it is asked, and answers what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.answer: Any = lambda: succeed([ALICE])
+
+    def find(self, name: str) -> Any:
+        self.asked.append(name)
+        return self.answer()
+
+    def online(self) -> Any:
+        self.asked.append(None)
+        return self.answer()
+
+    def install(self) -> Any:
+        return self.answer()
+
+
+class Visit:
+    """A client's connection to the service."""
+
+    def __init__(self, store: ScriptedStore, clock: Clock, factory: FingerFactory) -> None:
+        self.transport = StringTransport()
+        self.protocol = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 50000))
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    @property
+    def answered(self) -> list[str]:
+        """What the client was told before the connection was closed."""
+        assert self.transport.disconnecting
+        return self.transport.value().decode().splitlines()
+
+
+@pytest.fixture
+def store() -> ScriptedStore:
+    return ScriptedStore()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def factory(store: Any, clock: Clock) -> FingerFactory:
+    return FingerFactory(store, clock)
+
+
+@pytest.fixture
+def visit(store: Any, clock: Clock, factory: FingerFactory) -> Any:
+    return lambda: Visit(store, clock, factory)
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("trailing", [b"", b"bob\r\n", b"x" * 2000])
+def test_a_line_is_answered_and_the_rest_ignored(
+    visit: Any, store: ScriptedStore, cut: Any, end: bytes, trailing: bytes
+) -> None:
+    client = visit()
+    for piece in cut(b"alice" + end + trailing):
+        client.send(piece)
+    assert store.asked == ["alice"]
+    assert client.answered == ["Login: alice                    Name: Alice Liddell", "Not logged on"]
+
+
+@pytest.mark.parametrize(
+    ("line", "asked", "first"),
+    [
+        (b"\r\n", [None], "Login  Name"),
+        (b"/W \r\n", [None], "Login: alice"),
+        (b"/W alice\r\n", ["alice"], "Login: alice"),
+        (b"alice@elsewhere\r\n", [], protocol.REFUSED),
+        (b"@\r\n", [], protocol.REFUSED),
+    ],
+)
+def test_each_form_of_query_is_asked_of_the_store(
+    visit: Any, store: ScriptedStore, line: bytes, asked: list[Any], first: str
+) -> None:
+    client = visit()
+    client.send(line)
+    assert store.asked == asked
+    assert client.answered[0].startswith(first)
+
+
+def test_the_long_form_has_the_plan(visit: Any) -> None:
+    short, long = visit(), visit()
+    short.send(b"alice\r\n")
+    long.send(b"/W alice\r\n")
+    assert "  Tea." not in short.answered
+    assert "  Tea." in long.answered
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+def test_the_longest_line_is_read_and_a_longer_one_refused(visit: Any, store: ScriptedStore, cut: Any) -> None:
+    client = visit()
+    for piece in cut(b"x" * 511 + b"\r\n"):
+        client.send(piece)
+    assert store.asked == ["x" * 511]
+    client = visit()
+    for piece in cut(b"x" * 512 + b"\r\n"):
+        if not client.transport.disconnecting:
+            client.send(piece)
+    assert client.answered == [protocol.TOO_LONG]
+    assert len(store.asked) == 1
+
+
+def test_who_does_not_ask_in_time_is_sent_away(visit: Any, clock: Clock) -> None:
+    client = visit()
+    client.send(b"ali")
+    clock.advance(PATIENCE - 1)
+    client.send(b"c")
+    assert not client.transport.disconnecting
+    clock.advance(1)
+    assert client.answered == [protocol.TOO_SLOW]
+
+
+def test_who_has_asked_may_wait_as_long_as_the_store_does(visit: Any, store: ScriptedStore, clock: Clock) -> None:
+    asking: Deferred[Any] = Deferred()
+    store.answer = lambda: asking
+    client = visit()
+    client.send(b"alice\r\n")
+    clock.advance(PATIENCE * 2)
+    assert not client.transport.disconnecting
+    asking.callback([ALICE])
+    assert client.answered[0].startswith("Login: alice")
+    assert clock.getDelayedCalls() == []
+
+
+def test_reading_stops_with_the_question_so_that_a_half_closed_client_is_answered(
+    visit: Any, store: ScriptedStore
+) -> None:
+    store.answer = Deferred
+    client = visit()
+    client.send(b"alice\r\n")
+    assert client.transport.producerState == "paused"
+
+
+def test_a_client_that_leaves_takes_its_question_along(visit: Any, store: ScriptedStore, clock: Clock) -> None:
+    cancelled: list[Any] = []
+    store.answer = lambda: Deferred(cancelled.append)
+    client = visit()
+    client.send(b"alice\r\n")
+    client.protocol.connectionLost(connectionDone)
+    assert len(cancelled) == 1
+    assert client.transport.value() == b""
+    silent = visit()
+    silent.protocol.connectionLost(connectionDone)
+    assert clock.getDelayedCalls() == []
+
+
+OUTAGES = [
+    DeadlineExceeded("no connection within 3 s"),
+    OperationalError("SELECT", {}, Exception("gone")),
+    ConnectionResetError("reset"),
+]
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_an_outage_is_told_in_a_line_and_logged_once(
+    visit: Any, store: ScriptedStore, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.answer = lambda: fail(error)
+    for _ in range(3):
+        client = visit()
+        client.send(b"alice\r\n")
+        assert client.answered == [protocol.UNAVAILABLE]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "database is not available" in record.getMessage()
+    assert type(error).__name__ in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_the_end_of_an_outage_is_logged_and_nothing_has_to_be_done_for_it(
+    visit: Any, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="finger")
+    store.answer = lambda: fail(OUTAGES[0])
+    visit().send(b"alice\r\n")
+    store.answer = lambda: succeed([ALICE])
+    for _ in range(2):
+        client = visit()
+        client.send(b"alice\r\n")
+        assert client.answered[0].startswith("Login: alice")
+    assert [record.getMessage() for record in caplog.records][1:] == ["the database is available again"]
+
+
+def test_a_database_that_comes_and_goes_is_logged_once_a_minute(
+    visit: Any, store: ScriptedStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="finger")
+
+    def flicker() -> int:
+        for answer in (lambda: fail(OUTAGES[0]), lambda: succeed([ALICE])) * 20:
+            store.answer = answer
+            visit().send(b"alice\r\n")
+        return len(caplog.records)
+
+    assert flicker() == 2
+    clock.advance(QUIET)
+    assert flicker() == 4
+
+
+def test_a_mistake_of_ours_is_told_and_logged_with_its_traceback(
+    visit: Any, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.answer = lambda: succeed([None])  # which has no login
+    client = visit()
+    client.send(b"alice\r\n")
+    assert client.answered == [protocol.UNAVAILABLE]
+    assert "AttributeError" in caplog.records[0].getMessage()
+
+
+def test_installing_may_fail_until_there_is_a_database(
+    factory: FingerFactory, store: ScriptedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.answer = lambda: fail(OUTAGES[0])
+    results: list[Any] = []
+    factory.install().addBoth(results.append)
+    store.answer = lambda: succeed(None)
+    factory.install().addBoth(results.append)
+    assert results == [None, None]
+    assert len(caplog.records) == 1
+
+
+def test_the_reason_is_told_in_one_line_with_its_causes() -> None:
+    error = DeadlineExceeded("no connection\nwithin 3 s")
+    error.__cause__ = ConnectionRefusedError("refused")
+    assert reason_of(error) == "DeadlineExceeded: no connection within 3 s; because of ConnectionRefusedError: refused"
+    assert reason_of(CancelledError()) == "CancelledError:"
