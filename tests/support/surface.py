@@ -55,15 +55,18 @@ def members(cls: type[Any]) -> Iterator[str]:
 
 
 def surface() -> list[str]:
-    """All lines, sorted."""
+    """All lines, sorted. The members of a class stand once, at the deepest place it can be imported from."""
     lines = set()
-    for module in public_modules():
+    told: set[type[Any]] = set()
+    for module in sorted(public_modules(), key=lambda module: -module.__name__.count(".")):
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name) if name != "reactor" else None  # looking at it would make one
             path = f"{module.__name__}.{name}"
             if inspect.isclass(value):
                 lines.add(f"class {path}")
-                lines.update(f"{path}.{member}" for member in members(value))
+                if value not in told:
+                    told.add(value)
+                    lines.update(f"{path}.{member}" for member in members(value))
             elif callable(value):
                 lines.add(f"{path}{signature(value)}")
             else:
