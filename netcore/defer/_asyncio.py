@@ -40,6 +40,7 @@ class Awaiting(Waiter):
     def resume(self, result: Any) -> Deferred[Any] | None:
         """The Deferred has its result."""
         self._outcome = result
+        del result
         driver, self.driver = self.driver, None
         if driver is not None:
             return driver.resume(None)
@@ -56,8 +57,9 @@ class Awaiting(Waiter):
                 waiting.resume(None)
 
     def outcome(self) -> Any:
-        """The value or Failure, for the coroutine."""
-        return self._outcome
+        """The value or Failure, for the coroutine, which takes it away."""
+        outcome, self._outcome = self._outcome, None
+        return outcome
 
     # What an asyncio Task asks of a future
 
@@ -124,7 +126,10 @@ class Awaiting(Waiter):
         error = self.exception()
         if error is None:
             return self._outcome
-        raise error.with_traceback(self._outcome.tb)
+        try:
+            raise error.with_traceback(self._outcome.tb)
+        finally:
+            del self, error  # this frame joins the traceback
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)

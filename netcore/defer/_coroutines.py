@@ -88,6 +88,7 @@ class _Driver(CancellingWaiter):
     def resume(self, result: Any) -> Deferred[Any] | None:
         """What it waited for has *result*; None where the coroutine itself looks it up."""
         self.arrived = result
+        del result  # see "no cycles" in `_deferred`
         if self.inside:
             return None  # `_advance` finds it on its way out
         if get_ident() != self.thread:
@@ -98,22 +99,24 @@ class _Driver(CancellingWaiter):
             if reactor is not None:
                 reactor.callFromThread(self.go_on)
                 return None
-        result, self.arrived = self.arrived, _NOTHING
-        if result is _NOTHING:
+        return self.advance()
+
+    def advance(self) -> Deferred[Any] | None:
+        """Go on with what has arrived, unless somebody else has."""
+        if self.arrived is _NOTHING:
             return None
-        return self.context.run(_advance, self.generator, result, self.context, self)
+        return self.context.run(_advance, self.generator, self.context, self)
 
     def go_on(self) -> None:
         """Go on with what has arrived, from outside the chain of callbacks."""
-        result, self.arrived = self.arrived, _NOTHING
-        if result is not _NOTHING:
-            deferred = self.context.run(_advance, self.generator, result, self.context, self)
-            if deferred is not None:
-                fire(deferred)
+        deferred = self.advance()
+        if deferred is not None:
+            fire(deferred)
 
     def future_done(self, future: Any) -> None:
         """The asyncio future it waited for is done; the coroutine looks up the result itself."""
         self.arrived = None
+        del future  # as in `resume`
         self.go_on()
 
     def cancel(self) -> None:
@@ -122,16 +125,20 @@ class _Driver(CancellingWaiter):
             self.waiting.cancel()
 
 
-def _advance(generator: Any, result: Any, context: Context, driver: _Driver | None) -> Deferred[Any] | None:
-    """Run *generator* with *result* until it ends or must wait.
+def _advance(generator: Any, context: Context, driver: _Driver | None) -> Deferred[Any] | None:
+    """Run *generator* with what has arrived, at first with None, until it ends or must wait.
 
     Returns: without *driver*, the coroutine's new Deferred; with it, its Deferred once ready to run, or None while it
         waits.
     """
     ended = False
     yielded: Any = None
+    result: Any = None
     new: Deferred[Any] | None = None
     if driver is not None:
+        result, driver.arrived = driver.arrived, _NOTHING
+        if result is _NOTHING:
+            return None
         driver.waiting = None
     while True:
         try:
@@ -155,7 +162,9 @@ def _advance(generator: Any, result: Any, context: Context, driver: _Driver | No
         except BaseException as raised:  # whatever it raises is its result, SystemExit included
             ended, result = True, Failure(raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next))
         if ended:
-            return _finish(result, driver)
+            new = _finish(result, driver)
+            result = None
+            return new
         if isinstance(yielded, Deferred):
             if yielded._state == FIRED and not yielded._paused:
                 result = yielded._result
@@ -205,7 +214,7 @@ def _finish(result: Any, driver: _Driver | None) -> Deferred[Any] | None:
 
 def _start(generator: Any) -> Deferred[Any]:
     context = copy_context()
-    return cast("Deferred[Any]", context.run(_advance, generator, None, context, None))
+    return cast("Deferred[Any]", context.run(_advance, generator, context, None))
 
 
 def inlineCallbacks(f: Callable[P, Generator[Any, Any, T]]) -> Callable[P, Deferred[T]]:

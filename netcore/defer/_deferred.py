@@ -23,6 +23,9 @@ Invariants:
   Adding stores the entry *before* it looks at the state, firing sets the state *before* it looks for entries, and an
   entry is taken by two adjacent attribute operations, between which CPython with a GIL does not switch threads: none is
   lost and none runs twice.
+- No cycles. A traceback keeps frames alive, each frame keeps its caller (from Python 3.12 on, generators' frames too),
+  and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
+  still has a Failure in a variable when it returns: it would hold the traceback that holds it.
 - A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
   Deferred would cost 76 ns each); when it is collected still armed, it reports.
 """
@@ -320,6 +323,7 @@ class Deferred(_Special, Generic[T]):
         self._result = result
         self._state = FIRED
         if self._first is not None and not self._paused:
+            del result
             _run(self)
         elif special:
             self._report = Unhandled(cast("Failure", result))
@@ -340,7 +344,16 @@ class Deferred(_Special, Generic[T]):
             if not isinstance(fail, BaseException):
                 raise TypeError(f"errback() takes a Failure or an exception, not {fail!r}")
             fail = Failure(fail)
-        self.callback(fail)
+        if self._state != PENDING:
+            self._fired_again()
+            return
+        self._result = fail
+        self._state = FIRED
+        if self._first is not None and not self._paused:
+            del fail
+            _run(self)
+        else:
+            self._report = Unhandled(fail)
 
     def _fired_again(self) -> None:
         if self._canceller is not _EAT_ONE:
@@ -450,9 +463,11 @@ class Deferred(_Special, Generic[T]):
             result = take(self)
         else:
             awaiting = _new_awaiting(self)
-            yield awaiting
-            result = awaiting.outcome()
-            del awaiting  # it holds the Failure; see below
+            try:
+                yield awaiting
+                result = awaiting.outcome()
+            finally:
+                del awaiting  # it holds the Failure
         if isinstance(result, Failure):
             try:
                 raise result.value.with_traceback(result.tb)
@@ -593,6 +608,7 @@ def _run(current: Deferred[Any]) -> None:
                 continue  # another thread added one after we looked
             elif isinstance(result, Failure):
                 current._report = Unhandled(result)
+        result = None
         if following is not None:
             current = following
         elif held:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from zope.interface.interface import InterfaceClass, Method
+
 PACKAGES = ("netcore", "asyncdb")
 
 
@@ -54,6 +56,12 @@ def members(cls: type[Any]) -> Iterator[str]:
             yield f"{name}: property"
 
 
+def promises(interface: InterfaceClass) -> Iterator[str]:
+    """The attributes and methods that *interface* itself declares."""
+    for name, value in interface.namesAndDescriptions():
+        yield f"{name}{value.getSignatureString()}" if isinstance(value, Method) else f"{name}: attribute"
+
+
 def surface() -> list[str]:
     """All lines, sorted. The members of a class stand once, at the deepest place it can be imported from."""
     lines = set()
@@ -62,7 +70,10 @@ def surface() -> list[str]:
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name) if name != "reactor" else None  # looking at it would make one
             path = f"{module.__name__}.{name}"
-            if inspect.isclass(value):
+            if isinstance(value, InterfaceClass):
+                lines.add(f"interface {path}")
+                lines.update(f"{path}.{member}" for member in promises(value))
+            elif inspect.isclass(value):
                 lines.add(f"class {path}")
                 if value not in told:
                     told.add(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -256,5 +257,28 @@ def test_a_netcore_coroutine_in_asyncio_sleep_can_be_cancelled() -> None:
             d.cancel()
             await turn()
             assert [failure.type for failure in seen] == [CancelledError]
+
+    in_asyncio(test)
+
+
+def test_a_failure_raised_in_a_task_leaves_no_garbage() -> None:
+    async def test() -> None:
+        async def handles(d: Deferred[int]) -> None:
+            try:  # pytest.raises() would make cycles of its own
+                await d
+            except KeyError:
+                return
+            pytest.fail("it did not raise")
+
+        gc.collect()
+        for _ in range(20):
+            d: Deferred[int] = Deferred()
+            task = asyncio.create_task(handles(d))
+            await turn()
+            d.errback(KeyError())
+            await task
+        del d, task
+        await turn()
+        assert gc.collect() == 0
 
     in_asyncio(test)

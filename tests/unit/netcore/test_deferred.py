@@ -491,11 +491,25 @@ class TestMaking:
         assert weakref.ref(mine)() is mine
         assert repr(mine).startswith("<Mine at")
 
-    def test_a_fired_and_dropped_deferred_leaves_no_garbage(self) -> None:
+    @pytest.mark.parametrize("late", [False, True])
+    @pytest.mark.parametrize("how", ["raised", "errback", "returned", "chained"])
+    def test_a_handled_failure_leaves_no_garbage(self, how: str, late: bool) -> None:
         gc.collect()
-        for _ in range(1000):
-            d: Deferred[int] = Deferred()
-            d.addCallback(explode).addErrback(lambda f: f.trap(ZeroDivisionError))
-            d.callback(1)
+        for _ in range(100):
+            d: Deferred[Any] = Deferred()
+            if how == "raised":
+                d.addCallback(explode)
+            elif how == "returned":
+                d.addCallback(lambda _: Failure(KeyError()))
+            elif how == "chained":
+                d.addCallback(lambda _: succeed(1).addCallback(explode))
+            if not late:
+                d.addErrback(lambda f: f.trap(ZeroDivisionError, KeyError) and None)
+            if how == "errback":
+                d.errback(KeyError())
+            else:
+                d.callback(1)
+            if late:
+                d.addErrback(lambda f: f.trap(ZeroDivisionError, KeyError) and None)
         del d
         assert gc.collect() == 0
