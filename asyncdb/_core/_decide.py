@@ -96,7 +96,7 @@ class Core(Generic[E, J]):
 
         self.entries: set[E] = set()
         self.strays: set[E] = set()  # ABANDONED; the thread has not come back yet
-        self.outage = Outage(jitter)
+        self.outage = Outage(jitter, math.inf if options.timeout is None else options.timeout)
         self.wake_at = math.inf
         self.closing = False
         self.drained = False

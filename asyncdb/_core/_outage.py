@@ -8,7 +8,8 @@ from collections.abc import Callable
 __all__ = ["Outage"]
 
 # Back-off doubles from the first pause to the longest. The longest bounds how long after the database's return a call
-# still waits; five seconds also keep a pool with nothing but failures from filling the server's log.
+# still waits; five seconds also keep a pool with nothing but failures from filling the server's log. A call that waits
+# less than that must still see an attempt made while it waits, so no pause is longer than a third of *patience*.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
@@ -19,13 +20,15 @@ class Outage:
     Args:
         jitter: gives a number between 0 and 1; a pause is between half and all of its length, so that many pools that
             lost the same server do not come back in step.
+        patience: seconds that a call waits for a connection.
     """
 
-    __slots__ = ("_jitter", "_pause", "error", "failures", "retry_at")
+    __slots__ = ("_first", "_jitter", "_longest", "_pause", "error", "failures", "retry_at")
 
-    def __init__(self, jitter: Callable[[], float]) -> None:
+    def __init__(self, jitter: Callable[[], float], patience: float) -> None:
         self._jitter = jitter
-        self._pause = FIRST_PAUSE
+        self._longest = min(LONGEST_PAUSE, patience / 3)
+        self._first = self._pause = min(FIRST_PAUSE, self._longest)
         self.failures = 0
         self.error: BaseException | None = None
         self.retry_at = -math.inf
@@ -34,7 +37,7 @@ class Outage:
         """Another attempt failed. Returns whether it is the first: the one worth telling."""
         if now >= self.retry_at:  # else it was under way already when another failed: no reason for a longer pause
             self.retry_at = now + self._pause * (0.5 + 0.5 * self._jitter())
-            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+            self._pause = min(self._longest, 2 * self._pause)
         self.failures += 1
         # Without its traceback, whose frames hold the connect arguments: a password lives in there.
         self.error = error.with_traceback(None)
@@ -43,5 +46,5 @@ class Outage:
     def succeeded(self) -> int:
         """An attempt succeeded. Returns how many had failed."""
         failures = self.failures
-        self.failures, self.error, self.retry_at, self._pause = 0, None, -math.inf, FIRST_PAUSE
+        self.failures, self.error, self.retry_at, self._pause = 0, None, -math.inf, self._first
         return failures

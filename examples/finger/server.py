@@ -25,12 +25,14 @@ from netcore.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorT
 from netcore.protocol import ServerFactory, connectionDone
 from netcore.protocols.basic import LineReceiver
 
-__all__ = ["PATIENCE", "QUIET", "FingerFactory", "FingerProtocol", "FingerService"]
+__all__ = ["GRACE", "PATIENCE", "QUIET", "FingerFactory", "FingerProtocol", "FingerService"]
 
 log = logging.getLogger("finger")
 
 PATIENCE = 10
 """How many seconds a client has for its question."""
+GRACE = 1
+"""For how many seconds the rest of a line that is too long is read, and dropped."""
 QUIET = 60
 """For how many seconds no other outage is logged: a database that comes and goes must not fill the disk."""
 
@@ -63,7 +65,18 @@ class FingerProtocol(LineReceiver):
         self._answer = self.factory.answer(parse(line)).addCallbacks(self.hangUp, self._gone)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.hangUp([protocol.TOO_LONG])
+        self._stopWaiting()
+        self.transport.write(encode([protocol.TOO_LONG]))
+        # Closing on a client that still sends would reset the connection, and could cost it the answer: the line is let
+        # pass.
+        self._patience = self._clock.callLater(GRACE, self.transport.loseConnection)
+        self.setRawMode()
+        self.rawDataReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self.delimiter in data:
+            self._stopWaiting()
+            self.transport.loseConnection()
 
     def hangUp(self, lines: Iterable[str]) -> None:
         """Send *lines* and close."""

@@ -126,6 +126,16 @@ class Spawn:
             program.close()
 
 
+def pytest_configure() -> None:
+    """Let programs be interrupted although the tests cannot be.
+
+    A shell without job control starts background commands (``make test &``, or a CI's) with SIGINT ignored, and that is
+    inherited by whatever they start; a handler is not.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
     """Starts programs as their readers would: `spawn.module("examples.finger", "serve")`, `spawn("make", "run")`."""

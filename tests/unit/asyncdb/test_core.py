@@ -297,6 +297,18 @@ def test_an_outage_is_told_once_and_retried_with_growing_pauses() -> None:
     assert len(pool.outages) == 2
 
 
+def test_a_call_that_waits_through_a_pause_sees_an_attempt_made() -> None:
+    pool = Pool(timeout=3.0)
+    pool.submit()
+    for _ in range(20):  # the outage lasts, and calls come and go
+        pool.fail(OSError("refused"))
+        pool.submit()
+        assert pool.core.outage.retry_at - pool.now <= 1.0
+        pool.now = pool.core.outage.retry_at
+        pool.expire()
+        assert len(pool.carry) == 1
+
+
 def test_attempts_that_fail_together_count_as_one_for_the_pause() -> None:
     pool = Pool(max=5)
     for _ in range(5):

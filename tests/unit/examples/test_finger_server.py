@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from asyncdb import DeadlineExceeded
 from examples.finger import protocol
 from examples.finger.records import Person
-from examples.finger.server import PATIENCE, QUIET, FingerFactory, reason_of
+from examples.finger.server import GRACE, PATIENCE, QUIET, FingerFactory, reason_of
 from netcore.address import IPv4Address
 from netcore.defer import CancelledError, Deferred, fail, succeed
 from netcore.protocol import connectionDone
@@ -138,6 +138,21 @@ def test_the_longest_line_is_read_and_a_longer_one_refused(visit: Any, store: Sc
             client.send(piece)
     assert client.answered == [protocol.TOO_LONG]
     assert len(store.asked) == 1
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_rest_of_a_line_that_is_too_long_is_let_pass_for_a_moment(visit: Any, clock: Clock, ends: bool) -> None:
+    client = visit()
+    for _ in range(3):
+        client.send(b"x" * 400)
+    assert not client.transport.disconnecting, "closing now could cost the client its answer"
+    if ends:
+        client.send(b"x\r\n")
+    else:
+        clock.advance(GRACE)
+    assert client.answered == [protocol.TOO_LONG]
+    assert client.transport.disconnecting
+    assert clock.getDelayedCalls() == []
 
 
 def test_who_does_not_ask_in_time_is_sent_away(visit: Any, clock: Clock) -> None:
