@@ -15,8 +15,9 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from netcore.defer._combine import DeferredList
 from netcore.defer._deferred import CancellingWaiter, Deferred, Waiter, set_awaiting
-from netcore.defer._errors import CancelledError
+from netcore.defer._errors import CancelledError, FirstError
 from netcore.failure import Failure
 
 __all__ = ["Awaiting"]
@@ -27,12 +28,21 @@ _PENDING: Any = object()
 class Awaiting(Waiter):
     """One ``await`` of a Deferred that has no result yet."""
 
-    __slots__ = ("_asyncio_future_blocking", "_callbacks", "_deferred", "_message", "_outcome", "_task_loop", "driver")
+    __slots__ = (
+        "_asked",
+        "_asyncio_future_blocking",
+        "_callbacks",
+        "_message",
+        "_outcome",
+        "_task_loop",
+        "deferred",
+        "driver",
+    )
 
     def __init__(self, deferred: Deferred[Any]) -> None:
         self._asyncio_future_blocking = True
         self._outcome: Any = _PENDING
-        self._deferred = deferred
+        self.deferred = deferred
         self._task_loop: asyncio.AbstractEventLoop | None = None
         self.driver: CancellingWaiter | None = None
         deferred._add(self)
@@ -71,6 +81,7 @@ class Awaiting(Waiter):
         """Have the loop call *fn* with this object once the result is there."""
         if self._task_loop is None:
             self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
+            self._asked = False
             self._message: str | None = None
             self._task_loop = asyncio.get_running_loop()  # last: another thread may look for it (`resume`)
         self._callbacks.append((fn, context))
@@ -99,15 +110,26 @@ class Awaiting(Waiter):
         return self._outcome is not _PENDING
 
     def cancelled(self) -> bool:
-        """Whether the Deferred was cancelled."""
-        return isinstance(self._outcome, Failure) and self._outcome.check(CancelledError) is not None
+        """Whether the Deferred was cancelled.
+
+        Several as one say so in their own way, when a Task has asked: a list fires all the same, with the cancelled
+        ones in it (asyncio's gather() is cancelled as a whole then), or fails with the first of them.
+        """
+        outcome = self._outcome
+        if not isinstance(outcome, Failure):
+            return self._asked and isinstance(self.deferred, DeferredList)
+        if self._asked:
+            while isinstance(outcome.value, FirstError):
+                outcome = outcome.value.subFailure
+        return outcome.check(CancelledError) is not None
 
     def cancel(self, msg: str | None = None) -> bool:
         """Cancel the Deferred; False if it has its result."""
         if self.done():
             return False
+        self._asked = True
         self._message = msg
-        self._deferred.cancel()
+        self.deferred.cancel()
         return True
 
     def exception(self) -> BaseException | None:

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import Awaiting
-from netcore.defer._deferred import FIRED, PENDING, CancellingWaiter, Deferred, fail, fire, logger, succeed, take
+from netcore.defer._deferred import FIRED, PENDING, CancellingWaiter, Deferred, _rest, fail, fire, logger, succeed, take
 from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure
 
@@ -57,7 +57,7 @@ _NOTHING: Any = object()
 class _Driver(CancellingWaiter):
     """A suspended coroutine."""
 
-    __slots__ = ("arrived", "context", "deferred", "generator", "inside", "loop", "thread", "waiting")
+    __slots__ = ("arrived", "context", "deferred", "generator", "inside", "loop", "thread", "unheard", "waiting")
 
     def __init__(self, generator: Any, context: Context) -> None:
         self.generator = generator
@@ -66,24 +66,21 @@ class _Driver(CancellingWaiter):
         self.loop = asyncio._get_running_loop()
         self.inside = True  # `_advance` has not returned yet
         self.arrived: Any = _NOTHING
-        self.waiting: Any = None  # what a cancel goes to: a Deferred, an asyncio future
+        self.waiting: Any = None  # what a cancel goes to: a Deferred, an `Awaiting`, an asyncio future
+        self.unheard: BaseException | None = None  # a cancel that came when that had its result already
         self.deferred: Deferred[Any] = Deferred(cast("Any", self))
 
-    def wait(self, yielded: Any) -> bool:
-        """Have *yielded* call `resume`, if it is something to wait for."""
+    def wait(self, yielded: Any) -> None:
+        """Have *yielded*, which is `_can_be_awaited`, call `resume`."""
         self.inside = True
         self.waiting = yielded
         if isinstance(yielded, Deferred):
             yielded._add(self)
         elif isinstance(yielded, Awaiting):
             yielded.set_driver(self)
-        elif getattr(yielded, "_asyncio_future_blocking", None):
+        else:
             yielded._asyncio_future_blocking = False
             yielded.add_done_callback(self.future_done, context=self.context.copy())
-        else:
-            self.waiting = None
-            return False
-        return True
 
     def resume(self, result: Any) -> Deferred[Any] | None:
         """What it waited for has *result*; None where the coroutine itself looks it up."""
@@ -119,10 +116,27 @@ class _Driver(CancellingWaiter):
         del future  # as in `resume`
         self.go_on()
 
-    def cancel(self) -> None:
-        """Cancel what is waited for; a coroutine that is running right now takes no notice."""
-        if self.waiting is not None:
-            self.waiting.cancel()
+    def cancel(self) -> Deferred[Any] | None:
+        """Cancel what is waited for, if it is no Deferred. A coroutine that is running right now takes no notice."""
+        waiting = self.waiting
+        if waiting is None:
+            return None
+        if isinstance(waiting, Awaiting):
+            if not waiting.done():
+                return waiting.deferred
+            self.unheard = CancelledError()
+        elif not isinstance(waiting, Deferred):
+            if not waiting.cancel():
+                self.unheard = asyncio.CancelledError()
+        elif self.arrived is _NOTHING:
+            return waiting
+        else:
+            self.unheard = CancelledError()
+        return None
+
+
+def _can_be_awaited(yielded: Any) -> bool:
+    return isinstance(yielded, (Deferred, Awaiting)) or bool(getattr(yielded, "_asyncio_future_blocking", None))
 
 
 def _advance(generator: Any, context: Context, driver: _Driver | None) -> Deferred[Any] | None:
@@ -140,6 +154,8 @@ def _advance(generator: Any, context: Context, driver: _Driver | None) -> Deferr
         if result is _NOTHING:
             return None
         driver.waiting = None
+        if driver.unheard is not None:
+            result, driver.unheard = Failure(driver.unheard), None
     while True:
         try:
             if isinstance(result, Failure):
@@ -178,17 +194,22 @@ def _advance(generator: Any, context: Context, driver: _Driver | None) -> Deferr
         elif isinstance(generator, GeneratorType) and asyncio.isfuture(yielded):
             yielded = ensureDeferred(_await(yielded))
         elif yielded is None and isinstance(generator, CoroutineType):  # ``asyncio.sleep(0)``: let others run
+            loop = asyncio._get_running_loop()
+            if loop is None:
+                result = Failure(RuntimeError("no event loop runs: start the coroutine when the reactor runs"))
+                continue
             yielded = Deferred()
-            asyncio.get_running_loop().call_soon(yielded.callback, None)
-        if driver is None:
-            driver = _Driver(generator, context)
-            new = driver.deferred
-        if not driver.wait(yielded):
+            loop.call_soon(yielded.callback, None)
+        elif not _can_be_awaited(yielded):
             if isinstance(generator, GeneratorType):
                 result = yielded  # ``yield`` of anything else gives it back, as ``maybeDeferred`` would
             else:
                 result = Failure(TypeError(f"a coroutine run by netcore cannot wait for {yielded!r}"))
             continue
+        if driver is None:
+            driver = _Driver(generator, context)
+            new = driver.deferred
+        driver.wait(yielded)
         driver.inside = False
         result, driver.arrived = driver.arrived, _NOTHING
         if result is _NOTHING:
@@ -214,7 +235,10 @@ def _finish(result: Any, driver: _Driver | None) -> Deferred[Any] | None:
 
 def _start(generator: Any) -> Deferred[Any]:
     context = copy_context()
-    return cast("Deferred[Any]", context.run(_advance, generator, context, None))
+    deferred = cast("Deferred[Any]", context.run(_advance, generator, context, None))
+    if deferred._state == FIRED and deferred._report is None:
+        _rest(deferred)  # it waited, for a moment only
+    return deferred
 
 
 def inlineCallbacks(f: Callable[P, Generator[Any, Any, T]]) -> Callable[P, Deferred[T]]:

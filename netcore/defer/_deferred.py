@@ -17,12 +17,14 @@ Invariants:
 - Callbacks run in one loop, `_run`, which never recurses: a Deferred or coroutine that waits for another is an *entry*
   of it, and is run after it by the same loop. 100,000 of them in a chain need no stack.
 - Entries are kept in the cheapest form that says all: a bare callable (a callback without arguments), a tuple (callback
-  and errback with arguments), a Deferred (which waits for the result) or a `Waiter`. The first is held inline, the
-  list exists only from the second on (−39 % time, −64 bytes).
+  and errback with arguments), a Deferred (which waits for the result) or a `Waiter`. The first is held inline (−39 %
+  time, −64 bytes), those after it in cells ``[entry, next]`` from ``_more`` to ``_tail``.
 - A Deferred may be fired from another thread (``reactor.callInThread(work, d.callback)``) while its own adds callbacks.
-  Adding stores the entry *before* it looks at the state, firing sets the state *before* it looks for entries, and an
-  entry is taken by two adjacent attribute operations, between which CPython with a GIL does not switch threads: none is
-  lost and none runs twice.
+  Adding stores the entry *before* it looks at the state, firing sets the state *before* it looks for entries, so that
+  one of them sees the other; and whoever finds a FIRED one with entries must `_claim` it before running them, which one
+  thread only can. Claiming, and putting in and taking out an entry, are runs of operations between which CPython with a
+  GIL does not switch threads (it may after a call and at a jump backward; there is none in them): no entry is lost,
+  runs twice or gets a result that is not its own.
 - No cycles. A traceback keeps frames alive, each frame keeps its caller (from Python 3.12 on, generators' frames too),
   and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
   still has a Failure in a variable when it returns: it would hold the traceback that holds it.
@@ -95,13 +97,13 @@ class Deferred(_Special, Generic[T]):
         callbacks then run there, coroutines that wait for it go on in their own.
     """
 
-    __slots__ = ("__weakref__", "_canceller", "_first", "_more", "_next", "_paused", "_report", "_result", "_state")
+    __slots__ = ("__weakref__", "_canceller", "_first", "_more", "_paused", "_report", "_result", "_state", "_tail")
 
     def __init__(self, canceller: Callable[[Deferred[Any]], object] | None = None) -> None:
         self._state = PENDING
         self._first: Any = None
         self._more: list[Any] | None = None
-        self._next = 0
+        self._tail: list[Any] | None = None
         self._paused = 0
         self._canceller: Any = canceller
         self._report: Unhandled | None = None
@@ -140,12 +142,16 @@ class Deferred(_Special, Generic[T]):
     # Adding callbacks
 
     def _add(self, entry: Any) -> None:
-        if self._more is not None:
-            self._more.append(entry)
-        elif self._first is None:
+        more = self._more
+        if more is None and self._first is None:
             self._first = entry
         else:
-            self._more = [entry]
+            cell = [entry, None]
+            if more is None:
+                self._more = cell
+            else:
+                self._tail[1] = cell  # type: ignore[index]  # where there is a head, there is a tail
+            self._tail = cell
         if self._state == FIRED and not self._paused:
             _run(self)
 
@@ -322,11 +328,11 @@ class Deferred(_Special, Generic[T]):
             return
         self._result = result
         self._state = FIRED
+        del result  # see "no cycles"
         if self._first is not None and not self._paused:
-            del result
             _run(self)
         elif special:
-            self._report = Unhandled(cast("Failure", result))
+            _rest(self)
 
     def errback(self, fail: Failure | BaseException | None = None) -> None:
         """Fire with a failure: run the errbacks.
@@ -349,11 +355,11 @@ class Deferred(_Special, Generic[T]):
             return
         self._result = fail
         self._state = FIRED
+        del fail
         if self._first is not None and not self._paused:
-            del fail
             _run(self)
         else:
-            self._report = Unhandled(fail)
+            _rest(self)
 
     def _fired_again(self) -> None:
         if self._canceller is not _EAT_ONE:
@@ -388,14 +394,25 @@ class Deferred(_Special, Generic[T]):
         ends is the result.
         """
         target: Deferred[Any] = self
-        while target._state == CHAINED:
-            target = target._result
-        if target._state != PENDING:
-            return
-        canceller = target._canceller
-        if isinstance(canceller, CancellingWaiter):
-            canceller.cancel()
-            return
+        seen = {id(self)}
+        while True:  # down to what has no result yet; a loop, since 100,000 may wait for each other in a row
+            canceller = target._canceller
+            following: Deferred[Any] | None
+            if target._state == CHAINED:
+                following = target._result
+            elif target._state != PENDING:
+                return
+            elif isinstance(canceller, CancellingWaiter):
+                following = canceller.cancel()
+            else:
+                break
+            if following is None or id(following) in seen:  # two that wait for each other can only be left alone
+                return
+            if type(following).cancel is not Deferred.cancel:  # a subclass has its own way
+                following.cancel()
+                return
+            seen.add(id(following))
+            target = following
         if canceller is None:
             target._canceller = _EAT_ONE
         else:
@@ -491,8 +508,8 @@ class CancellingWaiter(Waiter):
 
     __slots__ = ()
 
-    def cancel(self) -> None:
-        """Cancel what is waited for."""
+    def cancel(self) -> Deferred[Any] | None:
+        """Cancel what is waited for, unless it is a Deferred: that is returned, for the caller to cancel."""
         raise NotImplementedError
 
 
@@ -507,8 +524,20 @@ def take(deferred: Deferred[T]) -> T | Failure:
     return result
 
 
+def _claim(deferred: Deferred[Any]) -> bool:
+    """Make *deferred* RUNNING, if it is FIRED and not paused. Of several threads that try, one is told True."""
+    if deferred._state != FIRED or deferred._paused:
+        return False
+    deferred._state = RUNNING
+    return True
+
+
 def _run(current: Deferred[Any]) -> None:
-    """Run the entries of *current*, which is FIRED and not paused, and then of all that waited for it."""
+    """Run the entries of *current*, if it is FIRED and not paused, and then of all that waited for it."""
+    if current._state != FIRED:  # as `_claim`, which costs a call
+        return
+    current._state = RUNNING
+
     # The most frequent case by far, on its own (−30 %): one plain callback, and plain results.
     entry = current._first
     result = current._result
@@ -520,7 +549,6 @@ def _run(current: Deferred[Any]) -> None:
         and not isinstance(result, _Special)
     ):
         current._first = None
-        current._state = RUNNING
         try:
             current._result = result = entry(result)
         except BaseException as error:  # whatever a callback raises is its result, SystemExit included
@@ -529,17 +557,16 @@ def _run(current: Deferred[Any]) -> None:
             )
         if not isinstance(result, _Special) and not current._paused:
             current._state = FIRED
-            if current._first is None:
+            if (current._first is None and current._more is None) or not _claim(current):
                 return
 
-    held: list[Deferred[Any]] | None = None  # with entries left, when those that wait for them have run
+    held: list[Deferred[Any]] | None = None  # RUNNING, with entries left, when those that wait for them have run
     while True:
         report = current._report
         if report is not None:
             report.failure = None
             current._report = None
         result = current._result
-        current._state = RUNNING
         following: Deferred[Any] | None = None
         while True:
             failed = isinstance(result, _Special)
@@ -561,16 +588,12 @@ def _run(current: Deferred[Any]) -> None:
             if entry is not None:
                 current._first = None
             else:
-                more = current._more
-                if more is None:
+                cell = current._more
+                if cell is None:
                     break
-                place = current._next
-                entry = more[place]
-                if place + 1 < len(more):
-                    current._next = place + 1
-                else:
-                    current._more = None
-                    current._next = 0
+                entry = cell[0]
+                current._more = cell[1]
+                cell[0] = None  # ``_tail`` may keep the cell
             try:
                 if entry.__class__ is tuple:
                     if failed:
@@ -588,7 +611,7 @@ def _run(current: Deferred[Any]) -> None:
                         following = entry.resume(result)  # type: ignore[attr-defined]  # a Waiter
                     result = None
                     if following is not None:
-                        if not following._paused and (following._first is not None or following._more is not None):
+                        if (following._first is not None or following._more is not None) and _claim(following):
                             break
                         _rest(following)
                         following = None
@@ -599,16 +622,13 @@ def _run(current: Deferred[Any]) -> None:
         if current._state == RUNNING:
             current._result = result
             current._state = FIRED
-            if following is not None:
-                if current._first is not None or current._more is not None:
-                    current._state = RUNNING  # keeps others from running what is ours to run
-                    held = held or []
-                    held.append(current)
-            elif not current._paused and (current._first is not None or current._more is not None):
-                continue  # another thread added one after we looked
-            elif isinstance(result, Failure):
-                current._report = Unhandled(result)
-        result = None
+            if (current._first is not None or current._more is not None) and _claim(current):
+                # They are left because something that waited comes first, or were added by another thread just now.
+                held = held or []
+                held.append(current)
+            else:
+                _rest(current)
+        result = None  # see "no cycles"
         if following is not None:
             current = following
         elif held:
@@ -618,9 +638,12 @@ def _run(current: Deferred[Any]) -> None:
 
 
 def _rest(deferred: Deferred[Any]) -> None:
-    """*deferred* is FIRED and nothing of it can run now: a failure in it is nobody's yet."""
-    if isinstance(deferred._result, Failure):
-        deferred._report = Unhandled(deferred._result)
+    """*deferred* is FIRED, and nothing of it can run now: a failure in it is nobody's yet."""
+    result = deferred._result
+    if isinstance(result, Failure):
+        report = deferred._report = Unhandled(result)
+        if deferred._state != FIRED:  # another thread runs it meanwhile, and may not have seen the report
+            report.failure = None
 
 
 def fire(deferred: Deferred[Any]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from netcore.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks
+from netcore.defer import CancelledError, Deferred, DeferredList, ensureDeferred, gatherResults, inlineCallbacks
 from netcore.failure import Failure
 
 
@@ -155,15 +156,159 @@ def test_a_taskgroup_that_fails_cancels_its_deferreds() -> None:
     in_asyncio(test)
 
 
-def test_a_task_hears_of_a_deferred_fired_in_another_thread() -> None:
+class Selector(selectors.DefaultSelector):
+    """Says when the loop goes to sleep with nothing to do, and whether nobody woke it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = threading.Event()
+        self.overslept = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > 1:
+            self.asleep.set()
+        ready = super().select(timeout)
+        self.overslept = self.overslept or (self.asleep.is_set() and not ready and timeout != 0)
+        return ready
+
+
+def run_and_fire_while_asleep(test: Callable[[Deferred[int]], Coroutine[Any, Any, None]]) -> int:
+    """Run *test* on a loop that has nothing else to do; fire its Deferred in another thread when the loop sleeps.
+
+    Returns: that thread's identifier.
+    """
+    selector = Selector()
+    d: Deferred[int] = Deferred()
+
+    def fire() -> None:
+        assert selector.asleep.wait(10)
+        d.callback(1)
+
+    worker = threading.Thread(target=fire)
+    worker.start()
+    ident = worker.ident
+    assert ident is not None
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(asyncio.wait_for(test(d), 10))
+    worker.join()
+    assert not selector.overslept
+    return ident
+
+
+def test_a_sleeping_loop_is_woken_for_a_task_whose_deferred_another_thread_fires() -> None:
+    async def test(d: Deferred[int]) -> None:
+        assert await d == 1
+
+    run_and_fire_while_asleep(test)
+
+
+def test_a_netcore_coroutine_goes_on_in_its_own_thread_whoever_fires() -> None:
+    seen: list[int] = []
+
+    async def test(d: Deferred[int]) -> None:
+        async def coroutine() -> None:
+            await d
+            seen.append(threading.get_ident())
+
+        await ensureDeferred(coroutine())
+
+    worker = run_and_fire_while_asleep(test)
+    assert seen == [threading.get_ident()]
+    assert worker not in seen
+
+
+def test_an_inlinecallbacks_function_goes_on_in_its_own_thread_whoever_fires() -> None:
+    seen: list[int] = []
+
+    async def test(d: Deferred[int]) -> None:
+        @inlineCallbacks
+        def f():  # type: ignore[no-untyped-def]
+            yield d
+            seen.append(threading.get_ident())
+
+        await f()
+
+    run_and_fire_while_asleep(test)
+    assert seen == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("several", [gatherResults, DeferredList])
+def test_cancelling_a_task_that_awaits_several_cancels_it(several: Any) -> None:
     async def test() -> None:
-        d: Deferred[int] = Deferred()
-        task = asyncio.create_task(wait_for(d))
+        def waiting() -> Any:
+            return several([Deferred(), Deferred()], consumeErrors=True)
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waiting(), 0.001)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await waiting()
+        task = asyncio.create_task(wait_for(waiting()))
         await turn()
-        worker = threading.Thread(target=d.callback, args=(1,))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    in_asyncio(test)
+
+
+def test_a_netcore_coroutine_that_gathers_is_cancelled_with_the_task_that_awaits_it() -> None:
+    async def test() -> None:
+        async def gathers() -> Any:
+            return await gatherResults([Deferred(), Deferred()], consumeErrors=True)
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ensureDeferred(gathers()), 0.001)
+
+    in_asyncio(test)
+
+
+def test_a_list_that_fires_by_itself_gives_a_task_its_results_cancelled_ones_included() -> None:
+    async def test() -> None:
+        waiting: list[Deferred[int]] = [Deferred(), Deferred()]
+        task = asyncio.create_task(wait_for(DeferredList(waiting, consumeErrors=True)))
+        await turn()
+        waiting[0].cancel()
+        waiting[1].callback(1)
+        (first, _), second = await task
+        assert (first, second) == (False, (True, 1))
+
+    in_asyncio(test)
+
+
+def test_a_cancel_between_the_result_and_the_coroutines_next_step_is_not_lost() -> None:
+    async def test() -> None:
+        future = asyncio.get_running_loop().create_future()
+        seen: list[Any] = []
+
+        async def coroutine() -> None:
+            try:
+                seen.append(await future)
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+
+        d = ensureDeferred(coroutine())
+        future.set_result("result")
+        d.cancel()
+        await d
+        assert seen == ["cancelled"]
+
+        fired: Deferred[str] = Deferred()
+
+        async def awaits_deferred() -> None:
+            try:
+                seen.append(await fired)
+            except CancelledError:
+                seen.append("cancelled too")
+
+        d = ensureDeferred(awaits_deferred())
+        worker = threading.Thread(target=fired.callback, args=("result",))
         worker.start()
-        assert await task == 1
         worker.join()
+        d.cancel()
+        await d
+        assert seen == ["cancelled", "cancelled too"]
 
     in_asyncio(test)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import threading
@@ -108,6 +109,17 @@ class TestBothDrivers:
         third.callback(3)
         assert result_of(d) == [CancelledError, CancelledError, 3]
 
+    def test_cancelling_many_that_wait_for_each_other_needs_no_stack(self, start: Start) -> None:
+        first: Deferred[Any] = Deferred()
+        last = first
+        for _ in range(10_000):
+            last = start(last)
+        last.cancel()
+        result = result_of(last)
+        for _ in range(9_999):
+            [result] = result
+        assert result == [CancelledError]
+
     def test_fired_from_a_worker_thread_without_a_reactor_it_goes_on_there(self, start: Start) -> None:
         waited: Deferred[int] = Deferred()
         d = start(waited)
@@ -162,6 +174,15 @@ class TestBothDrivers:
 
 
 class TestInlineCallbacks:
+    def test_a_failure_in_the_first_step_is_reported_if_nobody_handles_it(self, logged: Any) -> None:
+        @inlineCallbacks
+        def f() -> Yielding:
+            yield 5
+            raise KeyError("lost")
+
+        f()
+        assert len(logged.take(KeyError)) == 1
+
     def test_returnvalue_ends_it(self) -> None:
         @inlineCallbacks
         def f() -> Yielding:
@@ -272,6 +293,16 @@ class TestEnsureDeferred:
             return "not raised"
 
         assert "cannot wait for 'odd'" in result_of(ensureDeferred(f()))
+
+    def test_asyncio_sleep_without_a_loop_raises_inside(self) -> None:
+        async def f() -> str:
+            try:
+                await asyncio.sleep(0)
+            except RuntimeError as error:
+                return str(error)
+            return "not raised"
+
+        assert "no event loop runs" in result_of(ensureDeferred(f()))
 
     def test_firing_a_coroutines_deferred_from_outside_is_reported(
         self, caplog: pytest.LogCaptureFixture, logged: Any
