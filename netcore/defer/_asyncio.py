@@ -15,8 +15,9 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from netcore.defer._chain import CancellingWaiter, Chain, Waiter
 from netcore.defer._combine import DeferredList
-from netcore.defer._deferred import CancellingWaiter, Deferred, Waiter, set_awaiting
+from netcore.defer._deferred import Deferred, set_awaiting
 from netcore.defer._errors import CancelledError, FirstError
 from netcore.failure import Failure
 
@@ -47,7 +48,7 @@ class Awaiting(Waiter):
         self.driver: CancellingWaiter | None = None
         deferred._add(self)
 
-    def resume(self, result: Any) -> Deferred[Any] | None:
+    def resume(self, result: Any) -> Chain | None:
         """The Deferred has its result."""
         self._outcome = result
         del result

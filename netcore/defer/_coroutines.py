@@ -8,7 +8,7 @@ Each coroutine runs in a copy of the context it was started in, and always in th
 thread fires what it waits for, it goes on through its own thread's loop. That other thread may be at it at any moment,
 so a result is handed over by two rules: who brings it stores it in ``arrived`` *before* looking whether the coroutine
 is still on its way out (``inside``), who leaves clears ``inside`` *before* looking for a result; and whoever takes it
-(two adjacent attribute operations, see `_deferred`) goes on with it.
+(two adjacent attribute operations, see `_chain`) goes on with it.
 
 Cancelling a coroutine's Deferred cancels what it waits for; the coroutine sees that fail and decides how it ends. It is
 never resumed from within the call if that was made by the coroutine itself.
@@ -27,7 +27,8 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import Awaiting
-from netcore.defer._deferred import FIRED, PENDING, CancellingWaiter, Deferred, _rest, fail, fire, logger, succeed, take
+from netcore.defer._chain import FIRED, PENDING, CancellingWaiter, Chain, fire, rest, take
+from netcore.defer._deferred import Deferred, fail, logger, succeed
 from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure
 
@@ -82,10 +83,10 @@ class _Driver(CancellingWaiter):
             yielded._asyncio_future_blocking = False
             yielded.add_done_callback(self.future_done, context=self.context.copy())
 
-    def resume(self, result: Any) -> Deferred[Any] | None:
+    def resume(self, result: Any) -> Chain | None:
         """What it waited for has *result*; None where the coroutine itself looks it up."""
         self.arrived = result
-        del result  # see "no cycles" in `_deferred`
+        del result  # see "no cycles" in `_chain`
         if self.inside:
             return None  # `_advance` finds it on its way out
         if get_ident() != self.thread:
@@ -98,7 +99,7 @@ class _Driver(CancellingWaiter):
                 return None
         return self.advance()
 
-    def advance(self) -> Deferred[Any] | None:
+    def advance(self) -> Chain | None:
         """Go on with what has arrived, unless somebody else has."""
         if self.arrived is _NOTHING:
             return None
@@ -116,7 +117,7 @@ class _Driver(CancellingWaiter):
         del future  # as in `resume`
         self.go_on()
 
-    def cancel(self) -> Deferred[Any] | None:
+    def cancel(self) -> Chain | None:
         """Cancel what is waited for, if it is no Deferred. A coroutine that is running right now takes no notice."""
         waiting = self.waiting
         if waiting is None:
@@ -237,7 +238,7 @@ def _start(generator: Any) -> Deferred[Any]:
     context = copy_context()
     deferred = cast("Deferred[Any]", context.run(_advance, generator, context, None))
     if deferred._state == FIRED and deferred._report is None:
-        _rest(deferred)  # it waited, for a moment only
+        rest(deferred)  # it waited, for a moment only
     return deferred
 
 

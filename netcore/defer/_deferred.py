@@ -1,35 +1,6 @@
-"""`Deferred`: a result that is not there yet, and the callbacks that wait for it.
+"""`Deferred`: a result that is not there yet, and the callbacks that wait for it. This is its surface: what users call.
 
-States (``_state``), and what moves between them::
-
-    PENDING --callback/errback/cancel--> RUNNING
-    RUNNING --no callbacks left, or paused--> FIRED
-    RUNNING --a callback returned a Deferred that has no result yet--> CHAINED
-    CHAINED --that Deferred has a result--> RUNNING
-    FIRED   --a callback is added, or unpaused--> RUNNING
-
-Being paused (``_paused`` > 0) is apart from the state: it only keeps FIRED from becoming RUNNING. ``_result`` is the
-result (or Failure) in FIRED, the Deferred waited for in CHAINED.
-
-Invariants:
-
-- A Deferred that is FIRED and not paused has no entries left: its ``_result`` may be taken at once.
-- Callbacks run in one loop, `_run`, which never recurses: a Deferred or coroutine that waits for another is an *entry*
-  of it, and is run after it by the same loop. 100,000 of them in a chain need no stack.
-- Entries are kept in the cheapest form that says all: a bare callable (a callback without arguments), a tuple (callback
-  and errback with arguments), a Deferred (which waits for the result) or a `Waiter`. The first is held inline (−39 %
-  time, −64 bytes), those after it in cells ``[entry, next]`` from ``_more`` to ``_tail``.
-- A Deferred may be fired from another thread (``reactor.callInThread(work, d.callback)``) while its own adds callbacks.
-  Adding stores the entry *before* it looks at the state, firing sets the state *before* it looks for entries, so that
-  one of them sees the other; and whoever finds a FIRED one with entries must `_claim` it before running them, which one
-  thread only can. Claiming, and putting in and taking out an entry, are runs of operations between which CPython with a
-  GIL does not switch threads (it may after a call and at a jump backward; there is none in them): no entry is lost,
-  runs twice or gets a result that is not its own.
-- No cycles. A traceback keeps frames alive, each frame keeps its caller (from Python 3.12 on, generators' frames too),
-  and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
-  still has a Failure in a variable when it returns: it would hold the traceback that holds it.
-- A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
-  Deferred would cost 76 ns each); when it is collected still armed, it reports.
+The machine beneath, with its states and invariants, is in `_chain`.
 """
 
 from __future__ import annotations
@@ -40,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from netcore._current import current_reactor
 from netcore._log import log_failure
+from netcore.defer._chain import CHAINED, FIRED, PENDING, CancellingWaiter, Chain, rest, run, take
 from netcore.defer._errors import AlreadyCalledError, CancelledError, TimeoutError
-from netcore.defer._unhandled import Unhandled
 from netcore.failure import Failure, _Special
 
 if TYPE_CHECKING:
     from netcore.interfaces import IReactorTime
 
-__all__ = ["Deferred", "Waiter", "fail", "succeed", "take"]
+__all__ = ["Deferred", "fail", "set_awaiting", "succeed"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -56,22 +27,6 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 
 logger = logging.getLogger("netcore.defer")
-
-PENDING, FIRED, RUNNING, CHAINED = range(4)
-_STATE_NAMES = ("pending", "fired", "running", "chained")
-
-
-class Waiter(_Special):
-    """An entry that takes the result away: a suspended coroutine, or an asyncio Task's view of a Deferred."""
-
-    __slots__ = ()
-
-    def resume(self, result: Any) -> Deferred[Any] | None:
-        """Take *result*, a value or a Failure. Must not raise.
-
-        Returns: a Deferred that this made ready to run (state set, entries not run), or None.
-        """
-        raise NotImplementedError
 
 
 class _EatOne:
@@ -84,7 +39,7 @@ class _EatOne:
 _EAT_ONE: Any = _EatOne()
 
 
-class Deferred(_Special, Generic[T]):
+class Deferred(Chain, Generic[T]):
     """A result that will be there later, handed through a chain of callbacks.
 
     Each callback gets what the one before returned; what one raises goes to the next errback, as a `Failure`. A
@@ -97,17 +52,7 @@ class Deferred(_Special, Generic[T]):
         callbacks then run there, coroutines that wait for it go on in their own.
     """
 
-    __slots__ = ("__weakref__", "_canceller", "_first", "_more", "_paused", "_report", "_result", "_state", "_tail")
-
-    def __init__(self, canceller: Callable[[Deferred[Any]], object] | None = None) -> None:
-        self._state = PENDING
-        self._first: Any = None
-        self._more: list[Any] | None = None
-        self._tail: list[Any] | None = None
-        self._paused = 0
-        self._canceller: Any = canceller
-        self._report: Unhandled | None = None
-        self._result: Any = None
+    __slots__ = ()
 
     # Looking
 
@@ -140,20 +85,6 @@ class Deferred(_Special, Generic[T]):
         return f"<{name} current result: {self._result!r}>"
 
     # Adding callbacks
-
-    def _add(self, entry: Any) -> None:
-        more = self._more
-        if more is None and self._first is None:
-            self._first = entry
-        else:
-            cell = [entry, None]
-            if more is None:
-                self._more = cell
-            else:
-                self._tail[1] = cell  # type: ignore[index]  # where there is a head, there is a tail
-            self._tail = cell
-        if self._state == FIRED and not self._paused:
-            _run(self)
 
     @overload
     def addCallbacks(
@@ -328,11 +259,11 @@ class Deferred(_Special, Generic[T]):
             return
         self._result = result
         self._state = FIRED
-        del result  # see "no cycles"
+        del result  # see "no cycles" in `_chain`
         if self._first is not None and not self._paused:
-            _run(self)
+            run(self)
         elif special:
-            _rest(self)
+            rest(self)
 
     def errback(self, fail: Failure | BaseException | None = None) -> None:
         """Fire with a failure: run the errbacks.
@@ -357,9 +288,9 @@ class Deferred(_Special, Generic[T]):
         self._state = FIRED
         del fail
         if self._first is not None and not self._paused:
-            _run(self)
+            run(self)
         else:
-            _rest(self)
+            rest(self)
 
     def _fired_again(self) -> None:
         if self._canceller is not _EAT_ONE:
@@ -379,7 +310,7 @@ class Deferred(_Special, Generic[T]):
             raise RuntimeError("unpause() without pause()")
         self._paused -= 1
         if not self._paused and self._state == FIRED:
-            _run(self)
+            run(self)
 
     # Cancelling
 
@@ -397,7 +328,7 @@ class Deferred(_Special, Generic[T]):
         seen = {id(self)}
         while True:  # down to what has no result yet; a loop, since 100,000 may wait for each other in a row
             canceller = target._canceller
-            following: Deferred[Any] | None
+            following: Any
             if target._state == CHAINED:
                 following = target._result
             elif target._state != PENDING:
@@ -500,158 +431,6 @@ def set_awaiting(awaiting: Callable[[Deferred[Any]], Any]) -> None:
     """Tell what ``await`` yields for a Deferred without a result; called once, by `netcore.defer._asyncio`."""
     global _new_awaiting
     _new_awaiting = awaiting
-
-
-class CancellingWaiter(Waiter):
-    """A Waiter that is its own Deferred's canceller: cancelling is passed on, and does not by itself fire the
-    Deferred."""
-
-    __slots__ = ()
-
-    def cancel(self) -> Deferred[Any] | None:
-        """Cancel what is waited for, unless it is a Deferred: that is returned, for the caller to cancel."""
-        raise NotImplementedError
-
-
-def take(deferred: Deferred[T]) -> T | Failure:
-    """Take the result away from *deferred*, which must be FIRED and not paused; None stays in its place."""
-    result: T | Failure = deferred._result
-    deferred._result = None
-    report = deferred._report
-    if report is not None:
-        report.failure = None
-        deferred._report = None
-    return result
-
-
-def _claim(deferred: Deferred[Any]) -> bool:
-    """Make *deferred* RUNNING, if it is FIRED and not paused. Of several threads that try, one is told True."""
-    if deferred._state != FIRED or deferred._paused:
-        return False
-    deferred._state = RUNNING
-    return True
-
-
-def _run(current: Deferred[Any]) -> None:
-    """Run the entries of *current*, if it is FIRED and not paused, and then of all that waited for it."""
-    if current._state != FIRED:  # as `_claim`, which costs a call
-        return
-    current._state = RUNNING
-
-    # The most frequent case by far, on its own (−30 %): one plain callback, and plain results.
-    entry = current._first
-    result = current._result
-    if (
-        entry is not None
-        and current._more is None
-        and entry.__class__ is not tuple
-        and not isinstance(entry, _Special)
-        and not isinstance(result, _Special)
-    ):
-        current._first = None
-        try:
-            current._result = result = entry(result)
-        except BaseException as error:  # whatever a callback raises is its result, SystemExit included
-            current._result = result = Failure(
-                error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
-            )
-        if not isinstance(result, _Special) and not current._paused:
-            current._state = FIRED
-            if (current._first is None and current._more is None) or not _claim(current):
-                return
-
-    held: list[Deferred[Any]] | None = None  # RUNNING, with entries left, when those that wait for them have run
-    while True:
-        report = current._report
-        if report is not None:
-            report.failure = None
-            current._report = None
-        result = current._result
-        following: Deferred[Any] | None = None
-        while True:
-            failed = isinstance(result, _Special)
-            if failed and isinstance(result, Deferred):
-                inner = result
-                if inner is current:
-                    result = Failure(TypeError("a callback returned the Deferred it was attached to"))
-                elif inner._state == FIRED and not inner._paused:
-                    result = take(inner)
-                    failed = isinstance(result, Failure)
-                else:
-                    current._result = inner
-                    current._state = CHAINED
-                    inner._add(current)
-                    break
-            if current._paused:
-                break
-            entry = current._first
-            if entry is not None:
-                current._first = None
-            else:
-                cell = current._more
-                if cell is None:
-                    break
-                entry = cell[0]
-                current._more = cell[1]
-                cell[0] = None  # ``_tail`` may keep the cell
-            try:
-                if entry.__class__ is tuple:
-                    if failed:
-                        _, _, _, function, args, keywords = entry
-                    else:
-                        function, args, keywords, _, _, _ = entry
-                    if function is not None:
-                        result = function(result, *args, **keywords)
-                elif isinstance(entry, _Special):
-                    if isinstance(entry, Deferred):
-                        following = entry
-                        following._result = result
-                        following._state = FIRED
-                    else:
-                        following = entry.resume(result)  # type: ignore[attr-defined]  # a Waiter
-                    result = None
-                    if following is not None:
-                        if (following._first is not None or following._more is not None) and _claim(following):
-                            break
-                        _rest(following)
-                        following = None
-                elif not failed:
-                    result = entry(result)
-            except BaseException as error:
-                result = Failure(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
-        if current._state == RUNNING:
-            current._result = result
-            current._state = FIRED
-            if (current._first is not None or current._more is not None) and _claim(current):
-                # They are left because something that waited comes first, or were added by another thread just now.
-                held = held or []
-                held.append(current)
-            else:
-                _rest(current)
-        result = None  # see "no cycles"
-        if following is not None:
-            current = following
-        elif held:
-            current = held.pop()
-        else:
-            return
-
-
-def _rest(deferred: Deferred[Any]) -> None:
-    """*deferred* is FIRED, and nothing of it can run now: a failure in it is nobody's yet."""
-    result = deferred._result
-    if isinstance(result, Failure):
-        report = deferred._report = Unhandled(result)
-        if deferred._state != FIRED:  # another thread runs it meanwhile, and may not have seen the report
-            report.failure = None
-
-
-def fire(deferred: Deferred[Any]) -> None:
-    """Go on with *deferred*, which a `Waiter.resume` returned."""
-    if deferred._paused or (deferred._first is None and deferred._more is None):
-        _rest(deferred)
-    else:
-        _run(deferred)
 
 
 def succeed(result: T) -> Deferred[T]:

@@ -39,12 +39,17 @@ def signature(callable_: Any) -> str:
     return str(told.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
 
-def members(cls: type[Any]) -> Iterator[str]:
-    """The public attributes and methods that *cls* itself defines."""
+def is_ours(cls: type[Any]) -> bool:
+    return cls.__module__.partition(".")[0] in PACKAGES
+
+
+def members(cls: type[Any], public: set[type[Any]]) -> Iterator[str]:
+    """The public attributes and methods that *cls* defines, itself or through a base that is not *public*."""
     if dataclasses.is_dataclass(cls):
         for field in dataclasses.fields(cls):
             yield f"{field.name}: field"
-    for name, value in vars(cls).items():
+    ours = [base for base in cls.__mro__ if base is cls or (is_ours(base) and base not in public)]
+    for name, value in {name: value for base in reversed(ours) for name, value in vars(base).items()}.items():
         if name.startswith("_") and name != "__init__":
             continue
         if isinstance(value, (classmethod, staticmethod)):
@@ -65,6 +70,12 @@ def promises(interface: InterfaceClass) -> Iterator[str]:
 def surface() -> list[str]:
     """All lines, sorted. The members of a class stand once, at the deepest place it can be imported from."""
     lines = set()
+    public = {
+        value
+        for module in public_modules()
+        for name in module.__all__
+        if inspect.isclass(value := vars(module).get(name))
+    }
     told: set[type[Any]] = set()
     for module in sorted(public_modules(), key=lambda module: -module.__name__.count(".")):
         for name in getattr(module, "__all__", ()):
@@ -77,7 +88,7 @@ def surface() -> list[str]:
                 lines.add(f"class {path}")
                 if value not in told:
                     told.add(value)
-                    lines.update(f"{path}.{member}" for member in members(value))
+                    lines.update(f"{path}.{member}" for member in members(value, public))
             elif callable(value):
                 lines.add(f"{path}{signature(value)}")
             else:

@@ -27,7 +27,7 @@ from netcore.defer import (
     setUnhandledFailureHook,
     succeed,
 )
-from netcore.defer._deferred import FIRED, PENDING, RUNNING, _run
+from netcore.defer._chain import FIRED, PENDING, RUNNING, run
 from netcore.failure import Failure
 from netcore.task import Clock
 
@@ -478,7 +478,7 @@ class TestThreads:
         d: Deferred[None] = Deferred()
 
         def other_thread_comes(_: None) -> None:
-            worker = threading.Thread(target=_run, args=(d,))
+            worker = threading.Thread(target=run, args=(d,))
             worker.start()
             worker.join()
             order.append("first")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netcore.defer import AlreadyCalledError, CancelledError, Deferred
-from netcore.defer._deferred import CHAINED, FIRED, PENDING, RUNNING
+from netcore.defer._chain import CHAINED, FIRED, PENDING, RUNNING
 from netcore.failure import Failure
 
 NAMES = {PENDING: "pending", FIRED: "fired", RUNNING: "running", CHAINED: "chained"}
