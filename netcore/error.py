@@ -114,12 +114,12 @@ class TCPTimedOutError(ConnectError):
     """The operating system gave up connecting."""
 
 
-class TimeoutError(ConnectError):
-    """The connection was not made in the time allowed."""
-
-
 class UserError(ConnectError):
     """The attempt to connect was stopped by the application."""
+
+
+class TimeoutError(UserError):
+    """The connection was not made in the time allowed."""
 
 
 class DNSLookupError(OSError):

@@ -73,7 +73,8 @@ class LoopingCall:
     """Calls a function again and again.
 
     The function is called on a grid of moments, *interval* apart, beginning with `start`, whatever a call takes: there
-    is no drift. A Deferred it returns is waited for. Moments that pass meanwhile are left out.
+    is no drift. A Deferred it returns is waited for. Moments that pass meanwhile are left out. Calls never overlap: if
+    it is stopped and started again while a call is being made, it begins when that has ended.
 
     Args:
         f: the function; *a* and *kw* its arguments.
@@ -95,7 +96,8 @@ class LoopingCall:
         self._moment = 0  # of the call being made, or made last: how many intervals from the origin
         self._counted = 0  # the moment up to which withCount() has counted
         self._call: IDelayedCall | None = None
-        self._deferred: Deferred[LoopingCall] | None = None
+        self._deferred: Deferred[LoopingCall] | None = None  # of this run, from `start` to its end
+        self._calling: Deferred[LoopingCall] | None = None  # of the run whose call is being made
 
     @classmethod
     def withCount(cls, countCallable: Callable[[int], Any]) -> LoopingCall:
@@ -132,7 +134,9 @@ class LoopingCall:
         self._start = self._time.seconds()
         self._moment = 0
         self._counted = -1 if now else 0
-        if now:
+        if self._calling is not None:
+            self._moment = self._counted  # the first moment is still to come: see `_begin_again`
+        elif now:
             self._make_call()
         else:
             self._schedule()
@@ -145,10 +149,12 @@ class LoopingCall:
         """
         self._require_running()
         self.running = False
-        if self._call is not None:  # else the function is at it, and _called() ends the loop
+        if self._calling is self._deferred:  # the function is at it, and _called() ends the loop
+            return
+        if self._call is not None:
             self._call.cancel()
             self._call = None
-            self._end()
+        self._end()
 
     def reset(self) -> None:
         """Begin the grid anew: the next call is one interval from now.
@@ -165,19 +171,37 @@ class LoopingCall:
 
     def _make_call(self) -> None:
         self._call = None
-        maybeDeferred(self.f, *self.a, **self.kw).addCallbacks(self._called, self._failed)
+        run = self._calling = self._deferred
+        maybeDeferred(self.f, *self.a, **self.kw).addCallbacks(self._called, self._failed, (run,), None, (run,))
 
-    def _called(self, result: Any) -> None:
-        if self.running:
+    def _called(self, result: Any, run: Deferred[LoopingCall]) -> None:
+        self._calling = None
+        if run is not self._deferred:
+            self._begin_again()
+            run.callback(self)
+        elif self.running:
             self._schedule()
         else:
             self._end()
 
-    def _failed(self, failure: Failure) -> None:
-        self.running = False
-        deferred, self._deferred = self._deferred, None
-        assert deferred is not None
-        deferred.errback(failure)
+    def _failed(self, failure: Failure, run: Deferred[LoopingCall]) -> None:
+        self._calling = None
+        if run is self._deferred:
+            self.running = False
+            self._deferred = None
+        else:
+            self._begin_again()
+        run.errback(failure)
+
+    def _begin_again(self) -> None:
+        """The last call of a run that was stopped is over: if a new run waits for that, it begins."""
+        if not self.running:
+            return
+        assert self._time is not None
+        if self._moment < 0:
+            self._call = self._time.callLater(0, self._come)
+        else:
+            self._schedule()
 
     def _end(self) -> None:
         deferred, self._deferred = self._deferred, None

@@ -2,9 +2,10 @@
 
 What holds whenever the lock is free:
 
-* A job waits in ``_queue`` only while every thread is busy and there are as many as there may be, or before `start`. An
-  idle thread is handed its job directly, the one that became idle last first (its caches are warm), so a job cannot be
-  waiting while a thread is idle, and no wake-up can be lost: there is none to lose.
+* A job waits in ``_queue`` only while every thread is busy and there are as many as there may be (or as the system
+  would give when last asked), or before `start`. An idle thread is handed its job directly, the one that became idle
+  last first (its caches are warm), so a job cannot be waiting while a thread is idle, and no wake-up can be lost: there
+  is none to lose.
 * ``threads`` holds every thread that may still run a job; a thread takes itself out, under the lock, as its last act.
 * The states go one way, NEW → STARTED → STOPPING → STOPPED (``_TRANSITIONS``). Jobs queued in NEW run after `start`;
   those queued in STARTED run before the pool has stopped; in STOPPING and STOPPED a job is refused.
@@ -119,9 +120,9 @@ class ThreadPool:
         return self._state in (_State.STOPPING, _State.STOPPED)
 
     def start(self) -> None:
-        """Start *min* threads, and as many more as there are jobs waiting.
+        """Start *min* threads, and as many more as there are jobs waiting; fewer, if the system has no more to give.
 
-        Raises: RuntimeError: the pool was stopped.
+        Raises: RuntimeError: the pool was stopped, or the system gives it no thread at all.
         """
         with self._lock:
             self._move(_Event.START)
@@ -211,28 +212,44 @@ class ThreadPool:
                 worker.job = job
                 worker.wake.release()
             elif self._state is _State.STARTED and len(self.threads) < self.max:
-                self._start_thread(job)
+                self._queue.append(job)  # behind those for which the system had no thread
+                try:
+                    self._grow()
+                except RuntimeError:
+                    self._queue.pop()
+                    raise
             elif self._state in (_State.NEW, _State.STARTED):
                 self._queue.append(job)
             else:
                 raise RuntimeError(f"thread pool {self.name or self._number} was stopped: it takes no more calls")
 
     def _grow(self) -> None:
-        while len(self.threads) < self.min or (self._queue and len(self.threads) < self.max):
-            self._start_thread(self._queue.popleft() if self._queue else None)
+        """Start the threads there should be, as far as the system gives them.
 
-    def _start_thread(self, job: _Job | None) -> None:
+        Raises: RuntimeError: it gives none, and there is none.
+        """
+        while len(self.threads) < self.min or (self._queue and len(self.threads) < self.max):
+            job = self._queue.popleft() if self._queue else None
+            if not self._start_thread(job):
+                if job is not None:
+                    self._queue.appendleft(job)
+                if not self.threads:
+                    raise RuntimeError(
+                        f"thread pool {self.name or self._number} can't start a thread: the system gives none"
+                    )
+                return
+
+    def _start_thread(self, job: _Job | None) -> bool:
+        """Returns: whether the system had a thread to give."""
         label = f"netcore-pool-{self.name or self._number}-{next(self._started_threads)}"
         worker = _Worker(self, label, job)
         self.threads.append(worker)
         try:
             worker.start()
-        except RuntimeError:  # the system has no more threads to give
+        except RuntimeError:
             self.threads.remove(worker)
-            if not self.threads:
-                raise
-            if job is not None:
-                self._queue.append(job)
+            return False
+        return True
 
     def _work(self, worker: _Worker) -> None:
         told: list[Callable[[], object]]

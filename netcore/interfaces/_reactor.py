@@ -214,7 +214,7 @@ class IReactorTCP(Interface):
             backlog: how many connections the kernel keeps until they are accepted (listen(2)).
             interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
                 too where the system says so (Linux does, ipv6(7)).
-        Raises: netcore.error.CannotListenError.
+        Raises: netcore.error.CannotListenError. ValueError: *port* is not from 0 to 65535.
         """
         ...
 
@@ -234,5 +234,6 @@ class IReactorTCP(Interface):
         Args:
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
             bindAddress: local (host, port) to connect from.
+        Raises: ValueError: a port is not from 0 to 65535.
         """
         ...

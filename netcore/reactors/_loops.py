@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-__all__ = ["call_at_end", "end_tasks", "kept_by", "let_keep", "new_loop"]
+__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep", "new_loop"]
 
 _KEPT = "_netcore_reactor"
 
@@ -50,6 +50,14 @@ def kept_by(loop: asyncio.AbstractEventLoop) -> Any:
 def let_keep(loop: asyncio.AbstractEventLoop, reactor: object) -> None:
     """Have *loop* keep *reactor*."""
     setattr(loop, _KEPT, reactor)
+
+
+def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the program of *loop* is known to be ending: an asynchronous generator begun now would not be closed.
+
+    asyncio's loops know, and uvloop's keep it to themselves.
+    """
+    return bool(getattr(loop, "_asyncgens_shutdown_called", False))
 
 
 def call_at_end(finish: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:

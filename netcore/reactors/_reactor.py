@@ -6,6 +6,8 @@ What holds:
   may.
 * ``_open`` holds every port, connection and connector that holds a descriptor, so that shutdown and `dispose` close
   them.
+* ``_blocked`` holds what lets go of each thread that waits for a result from this one; at the end all are called. Who
+  waits puts it there *before* asking whether the reactor is disposed of; the end sets that *before* it looks.
 
 KeyboardInterrupt and SystemExit raised by a callback escape `run`, as they escape asyncio's loops: `run` then ends as
 if by `crash`, with signal handlers put back, and the reactor can be run again. Every other exception is logged.
@@ -100,6 +102,8 @@ class Reactor:
         self._events = SystemEvents()
         self._refusing = False  # shutting down, and the connections there were are closed
         self._open: dict[_Closable, None] = {}
+        self._blocked: set[Callable[[], object]] = set()
+        self._ended_with_loop = False  # attached, and that loop's program has ended
         self._pool = ReactorPool(self)
         self._lifeline: AsyncGenerator[None, None] | None = None
         with _live_lock:
@@ -111,6 +115,10 @@ class Reactor:
         kept = _loops.kept_by(loop)
         if isinstance(kept, Reactor) and not kept.disposed:
             return kept
+        if _loops.is_ending(loop) or (isinstance(kept, Reactor) and kept._ended_with_loop):
+            raise ReactorNotRunning(
+                "this asyncio loop's program is ending, and its reactor has ended with it: it is too late for another"
+            )
         self = cls.__new__(cls)
         self._set_up(loop, owns_loop=False)
         self._life.move(Event.ATTACH)
@@ -130,7 +138,8 @@ class Reactor:
     def current(cls) -> Reactor:
         """This thread's reactor: the one that runs, or the one attached to the asyncio loop that runs (made at need).
 
-        Raises: ReactorNotRunning: neither runs in this thread.
+        Raises: ReactorNotRunning: neither runs in this thread; or the asyncio loop does, but its program is ending, and
+            the reactor attached to it has been disposed of.
         """
         reactor = _current.running_reactor()
         if reactor is None:
@@ -181,8 +190,9 @@ class Reactor:
 
     def dispose(self) -> None:
         """Give everything back: ports and connections are closed (protocols hear ``connectionLost``), timers, triggers
-        and calls from threads dropped, the thread pool ended, and, if the loop was the reactor's own, asyncio tasks
-        cancelled and run to their end, asynchronous generators and the default executor shut down, the loop closed.
+        and calls from threads dropped (a thread in `netcore.threads.blockingCallFromThread` hears ReactorNotRunning),
+        the thread pool ended, and, if the loop was the reactor's own, asyncio tasks cancelled and run to their end,
+        asynchronous generators and the default executor shut down, the loop closed.
 
         An attached reactor does not wait for its threads here, since it must not block the loop: they end with their
             jobs.
@@ -324,7 +334,7 @@ class Reactor:
             backlog: how many connections the kernel keeps until they are accepted (listen(2)).
             interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
                 too where the system says so (Linux does, ipv6(7)).
-        Raises: netcore.error.CannotListenError.
+        Raises: netcore.error.CannotListenError. ValueError: *port* is not from 0 to 65535.
         """
         self._require_usable()
         listening = Port(self, port, factory, backlog, interface)
@@ -346,6 +356,7 @@ class Reactor:
         Args:
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
             bindAddress: local (host, port) to connect from.
+        Raises: ValueError: a port is not from 0 to 65535.
         """
         self._require_usable()
         connector = Connector(self, host, port, factory, timeout, bindAddress)
@@ -437,9 +448,10 @@ class Reactor:
     async def _wind_up(self) -> None:
         """What `dispose` needs the loop for."""
         self._events.clear()
-        self._turns.timers.clear()
+        self._turns.clear()
         self._turns.begin()
         self._close_down()
+        self._release_blocked()  # first, since they may be threads of the pool
         over = self.loop.create_future()
         self._end_pool(lambda: over.set_result(None))
         await over
@@ -451,6 +463,7 @@ class Reactor:
         if self._life.state is not State.ATTACHED:
             return
         self._life.move(Event.DETACH)
+        self._ended_with_loop = True
         over = self.loop.create_future()
 
         def done() -> None:
@@ -473,10 +486,16 @@ class Reactor:
         self._turns.end()
         self._turns.clear()
         self._events.clear()
+        self._release_blocked()
         self._pool.abandon()
         _current.leave(self)
         with _live_lock:
             _live.discard(self)
+
+    def _release_blocked(self) -> None:
+        """No thread that waits for a result will get it."""
+        for let_go in list(self._blocked):
+            let_go()
 
 
 _current.set_attach(Reactor._attach)

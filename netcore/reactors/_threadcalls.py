@@ -11,10 +11,12 @@ the loop its turns.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
@@ -36,16 +38,26 @@ class ThreadCalls:
     __slots__ = ("_calls", "_wake", "_woken")
 
     def __init__(self, wake: Callable[[], object]) -> None:
-        self._calls: deque[tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
+        self._calls: deque[partial[Any]] = deque()  # partial(context.run, func, *args, **kwargs)
         self._wake = wake
         self._woken = False
 
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Have a call made, in the caller's context, in the order of the calls of `add`."""
-        self._calls.append((copy_context(), func, args, kwargs))
+        """Have a call made, in the caller's context, in the order of the calls of `add`.
+
+        Raises: what *wake* raises; the call is then not made.
+        """
+        call = partial(copy_context().run, func, *args, **kwargs)
+        self._calls.append(call)
         if not self._woken:
             self._woken = True
-            self._wake()
+            try:
+                self._wake()
+            except BaseException:
+                self._woken = False  # so that the next call hears of it too
+                with contextlib.suppress(ValueError):  # dropped meanwhile
+                    self._calls.remove(call)
+                raise
 
     def drain(self) -> None:
         """Make the calls. What one raises is logged; KeyboardInterrupt and SystemExit escape, and the rest wait."""
@@ -53,18 +65,21 @@ class ThreadCalls:
         calls = self._calls
         try:
             for _ in range(len(calls)):
-                context, func, args, kwargs = calls.popleft()
+                if not calls:  # cleared by the last one, which disposed of the reactor
+                    break
+                call = calls.popleft()
                 try:
-                    context.run(func, *args, **kwargs)
+                    call()
                 except ENDS_THE_PROGRAM:
                     raise
                 except BaseException:  # CancelledError too
-                    log_failure(logger, Failure(), "%r, called from a thread, raised", func)
+                    log_failure(logger, Failure(), "%r, called from a thread, raised", call.args[0])
         finally:
             if calls and not self._woken:
                 self._woken = True
                 self._wake()
 
     def clear(self) -> None:
-        """Forget the calls."""
+        """Forget the calls, and a wake-up that may have been ignored: the next call wakes again."""
+        self._woken = False  # first, as in `drain`
         self._calls.clear()

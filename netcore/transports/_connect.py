@@ -33,7 +33,7 @@ from netcore.error import (
 from netcore.failure import Failure
 from netcore.interfaces import IConnector, IDelayedCall, IProtocolFactory, implementer
 from netcore.transports._connection import Connection
-from netcore.transports._sockets import SocketAddress, address_of, literal_addresses
+from netcore.transports._sockets import SocketAddress, address_of, check_port, literal_addresses
 from netcore.transports._states import CONNECTOR_TRANSITIONS, ConnectorEvent, ConnectorState
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Connector:
         host, port, factory, timeout, bindAddress: see `IReactorTCP.connectTCP`.
     Attributes: *host*, *port*, *factory*, *timeout*, *bindAddress*, as asked for; *state*, "disconnected",
         "connecting" or "connected"; *transport*, the connection that stands, or None.
+    Raises: ValueError: a port is not from 0 to 65535.
     Threading: the reactor's thread only.
     """
 
@@ -81,6 +82,9 @@ class Connector:
         timeout: float | None,
         bindAddress: tuple[str, int] | None,
     ) -> None:
+        check_port(port)
+        if bindAddress is not None:
+            check_port(bindAddress[1])
         self.host = host
         self.port = port
         self.factory: Any = factory  # a ClientFactory: what it is told is beyond IProtocolFactory
@@ -330,4 +334,4 @@ def _explain(error: Exception) -> ConnectError:
         return error
     if isinstance(error, OSError):
         return getConnectError(error)
-    return ConnectError(string=str(error))  # a port number beyond 65535: OverflowError
+    return ConnectError(string=str(error))  # a local name that cannot be one: UnicodeError

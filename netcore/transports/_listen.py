@@ -21,7 +21,7 @@ from netcore.error import CannotListenError
 from netcore.failure import Failure
 from netcore.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, implementer
 from netcore.transports._connection import Connection
-from netcore.transports._sockets import OUT_OF_RESOURCES, address_of, family_of
+from netcore.transports._sockets import OUT_OF_RESOURCES, address_of, check_port, family_of
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
@@ -52,6 +52,7 @@ class Port:
         port, factory, backlog, interface: see `IReactorTCP.listenTCP`.
     Attributes: *port* and *interface*, as asked for; *factory*; *acceptPause*, seconds without accepting after the
         system ran out of descriptors or memory.
+    Raises: ValueError: *port* is not from 0 to 65535.
     Threading: the reactor's thread only.
     """
 
@@ -60,6 +61,7 @@ class Port:
     def __init__(
         self, reactor: Reactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> None:
+        check_port(port)
         self.port = port
         self.interface = interface
         self.factory = factory

@@ -8,7 +8,15 @@ from typing import Any
 
 from netcore.address import IPv4Address, IPv6Address
 
-__all__ = ["OUT_OF_RESOURCES", "TRY_LATER", "address_of", "family_of", "literal_addresses", "set_reset_on_close"]
+__all__ = [
+    "OUT_OF_RESOURCES",
+    "TRY_LATER",
+    "address_of",
+    "check_port",
+    "family_of",
+    "literal_addresses",
+    "set_reset_on_close",
+]
 
 # send(2): the kernel has no room just now. ENOBUFS: BSD says so of the network interface's queue.
 TRY_LATER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS})
@@ -25,6 +33,15 @@ def address_of(name: SocketAddress) -> IPv4Address | IPv6Address:
     if len(name) == 4:
         return IPv6Address("TCP", *name)
     return IPv4Address("TCP", *name)
+
+
+def check_port(port: int) -> None:
+    """Refuse what is no port number: getaddrinfo(3) would take its last 16 bits (RFC 9293, 3.1), another port's.
+
+    Raises: ValueError.
+    """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
 
 
 def family_of(interface: str) -> socket.AddressFamily:

@@ -16,7 +16,9 @@ States and events are the table in `_states`. What holds:
 
 Closing politely. close(2) with unread data in the receive queue makes the kernel send a reset, upon which the peer may
 throw away what we sent last. So after the last byte was handed over, the receive queue is looked at: if it is empty,
-the socket is closed; if not, only our half is, and what comes is read and dropped until the peer closes too.
+the socket is closed; if not, only our half is, and what comes is read and dropped until the peer closes too. From then
+on nothing more can go wrong: a peer that resets what both had finished with (it may have closed politely, like us, with
+our bytes unread) has ended a connection that was done, `ConnectionDone`.
 
 Nothing of that may take for ever. ``lingerLimit`` bounds the time without progress while sending (a slow reader of a
 large answer may take as long as it needs; one that stopped reading is cut off), and the whole time of reading what
@@ -374,30 +376,25 @@ class StreamTransport:
         if self._state is _CLOSED:
             self._report()
             return
-        if self._buffer:
-            self._send_some()
-        finished = self._state is not _OPEN and not self._buffer and self._producer is None
+        while left := self._size:
+            if self._send_some() is not None or self._size == left:
+                break
+        finished = self._state is not _OPEN and not self._size and self._producer is None
         self._lost(ConnectionDone() if finished else ConnectionLost("the reactor was shut down"))
 
     def _flushed(self) -> None:
         """All is sent: close the socket, or wait until the peer does."""
         try:
             unread = self._recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
+            if unread:
+                self._socket.shutdown(socket.SHUT_WR)
+        except OSError:  # nothing to read (yet), or the peer was quicker
             unread = b""
-        except OSError as error:
-            self._lost(ConnectionLost(error))
-            return
         if not unread:
             self._lost(ConnectionDone())
             return
         self._move(StreamEvent.FLUSHED)
         self._watch_writable(False)
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._lost(ConnectionLost(error))
-            return
         self._read_with(self._drain)
         self._stop_linger()
         self._start_linger()
@@ -407,9 +404,8 @@ class StreamTransport:
             unread = self._recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
-            self._lost(ConnectionLost(error))
-            return
+        except OSError:  # a reset: all was sent, and nobody reads this
+            unread = b""
         if not unread:
             self._lost(ConnectionDone())
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,9 +15,9 @@ from netcore.defer import Deferred
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
 from netcore.failure import Failure
 from netcore.protocol import ClientFactory, Factory, Protocol
-from netcore.reactors import Reactor, live
+from netcore.reactors import Reactor, _loops, live
 from netcore.task import deferLater
-from netcore.threads import deferToThread
+from netcore.threads import blockingCallFromThread, deferToThread
 from tests.support.guard import Logged
 
 
@@ -228,6 +228,96 @@ def test_a_call_from_a_thread_after_the_end_is_refused_clearly() -> None:
     reactor = in_asyncio(main)
     with pytest.raises(ReactorNotRunning, match="disposed"):
         reactor.callFromThread(print)
+
+
+def test_its_end_ends_the_waiting_of_other_threads() -> None:
+    caught: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    async def main() -> None:
+        reactor = Reactor.current()
+        asked = asyncio.Event()
+
+        def function() -> Deferred[None]:
+            asked.set()
+            return Deferred()
+
+        def ask() -> None:
+            with pytest.raises(ReactorNotRunning, match="disposed of before") as info:
+                blockingCallFromThread(reactor, function)
+            caught.append(info.value)
+
+        threads.append(threading.Thread(target=ask, daemon=True))
+        threads[0].start()
+        await asked.wait()
+
+    in_asyncio(main)
+    threads[0].join(20)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "loop_says_so"),
+    [(True, True), (False, True), (True, False)],  # asyncio's loops do, uvloop's keep it to themselves
+)
+def test_none_is_attached_to_a_loop_whose_program_is_over(
+    monkeypatch: pytest.MonkeyPatch, before: bool, loop_says_so: bool
+) -> None:
+    """A reactor that came that late would never end."""
+    if not loop_says_so:
+        monkeypatch.setattr(_loops, "is_ending", lambda loop: False)
+    caught: list[BaseException] = []
+    generators: list[AsyncIterator[None]] = []
+
+    async def main() -> None:
+        over = asyncio.Event()
+
+        async def slow() -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                if before:
+                    await over.wait()
+                with pytest.raises(ReactorNotRunning, match="too late for another") as info:
+                    Reactor.current()
+                caught.append(info.value)
+
+        generators.append(slow())
+        await anext(generators[0])
+        if before:
+            reactor = Reactor.current()
+            dispose = reactor._release
+
+            def disposed() -> None:
+                dispose()
+                over.set()
+
+            reactor._release = disposed  # type: ignore[method-assign]
+
+    in_asyncio(main)
+    assert len(caught) == 1
+
+
+def test_what_a_lost_connection_opens_while_it_is_disposed_of_is_closed_too() -> None:
+    ports: list[Any] = []
+
+    class Opens(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            Reactor.current().dispose()
+
+        def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+            ports.append(ports[0]._reactor.listenTCP(0, Factory(), interface="127.0.0.1"))
+
+    async def main() -> None:
+        ports.append(Reactor.current().listenTCP(0, Factory.forProtocol(Opens), interface="127.0.0.1"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0].getHost().port)
+        writer.write(b"x")
+        assert await reader.read() == b""
+        writer.close()
+
+    in_asyncio(main)
+    assert len(ports) == 2
+    assert [port.stopListening() for port in ports] == [None, None]
 
 
 def test_a_stuck_thread_does_not_keep_the_program(logged: Logged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import contextvars
 import errno
 import os
@@ -327,6 +328,23 @@ class Accepting:
         return getattr(self.sock, name)
 
 
+@contextlib.contextmanager
+def no_descriptors(resource: Any) -> Iterator[None]:
+    """The process has no descriptor left."""
+    spare: list[int] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                spare.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for number in spare:
+            os.close(number)
+
+
 class TestOutOfResources:
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL])
     def test_accepting_pauses_and_logs_once_in_an_outage(
@@ -387,29 +405,46 @@ class TestOutOfResources:
         async def main() -> None:
             port = listen(reactor, server)
             port.acceptPause = 0.001
-            peer = socket.socket()
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
-                with pytest.raises(OSError, match="Too many open files"):
-                    while True:
-                        spare.append(os.dup(0))
-                peer.connect(("127.0.0.1", port.getHost().port))
-                await deferLater(reactor, 0.01)
-                assert server.built == []
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            await server.made
-            peer.close()
+            with socket.socket() as peer:
+                with no_descriptors(resource):
+                    peer.connect(("127.0.0.1", port.getHost().port))
+                    await deferLater(reactor, 0.01)
+                    assert server.built == []
+                await server.made
 
-        spare: list[int] = []
-        try:
-            run(main)
-        finally:
-            for number in spare:
-                os.close(number)
+        run(main)
         (record,) = logged.take()
         assert "out of resources" in record.getMessage()
+
+    def test_with_no_descriptors_left_it_tries_once_in_each_pause(
+        self, reactor: Reactor, run: Run, logged: Logged
+    ) -> None:
+        """A real outage: the kernel says that the socket is readable all the while."""
+        resource = pytest.importorskip("resource")
+        server = Server()
+
+        async def main() -> None:
+            port = listen(reactor, server)
+            port.acceptPause = 1000.0
+            port._socket = accepting = Accepting(port._socket, [])  # type: ignore[assignment,arg-type]
+            with socket.socket() as peer:
+                with no_descriptors(resource):
+                    peer.connect(("127.0.0.1", port.getHost().port))
+                    for tries in range(1, 4):
+                        while port._pause is None:
+                            await deferLater(reactor, 0)
+                        for _ in range(100):
+                            await deferLater(reactor, 0)
+                        assert accepting.accepted == tries
+                        port._pause.reset(0)
+                        await deferLater(reactor, 0)
+                    while port._pause is None:
+                        await deferLater(reactor, 0)
+                port._pause.reset(0)
+                await server.made
+
+        run(main)
+        assert len(logged.take()) == 1
 
 
 class TestConnecting:
@@ -534,6 +569,7 @@ class TestConnecting:
             error = await client.failed
             assert type(error) is TimeoutError
             assert "0.01 s" in str(error)
+            assert Failure(error).check(UserError) is UserError  # its base, as in Twisted
 
         run(main)
 
@@ -682,6 +718,67 @@ class TestConnecting:
         run(main)
         assert seen == ["caller's", "caller's"]
 
+    @pytest.mark.parametrize("number", [-1, 65536, 70_000, 1 << 40])
+    def test_what_is_no_port_number_is_refused(self, reactor: Reactor, number: int) -> None:
+        """It was another port's: getaddrinfo() takes the last 16 bits."""
+        client = Client()
+        with pytest.raises(ValueError, match=f"from 0 to 65535, not {number}"):
+            reactor.connectTCP("127.0.0.1", number, client)
+        with pytest.raises(ValueError, match=f"from 0 to 65535, not {number}"):
+            reactor.connectTCP("127.0.0.1", 9, client, bindAddress=("127.0.0.1", number))
+        with pytest.raises(ValueError, match=f"from 0 to 65535, not {number}"):
+            reactor.listenTCP(number, Server())
+        assert client.told == []
+        assert reactor._open == {}
+
+    def test_a_local_name_that_can_be_none_fails(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            client = Client()
+            reactor.connectTCP("127.0.0.1", 9, client, bindAddress=("a" * 70 + ".example", 0))
+            assert isinstance(await client.failed, ConnectError)
+
+        run(main)
+
+    @pytest.mark.parametrize("where", ["connectionLost", "clientConnectionLost"])
+    def test_what_raises_when_a_connection_is_lost_is_logged_and_nothing_else_suffers(
+        self, reactor: Reactor, run: Run, logged: Logged, where: str
+    ) -> None:
+        async def main() -> None:
+            server, client, other = Server(), Client(), Client()
+            port = listen(reactor, server).getHost().port
+            other_made, made, lost = other.made, client.made, client.lost
+            reactor.connectTCP("127.0.0.1", port, other)
+            await other_made
+            accepted = await server.made
+            connector = reactor.connectTCP("127.0.0.1", port, client)
+            protocol = await made
+            raising: Any = protocol if where == "connectionLost" else client
+            told = getattr(raising, where)
+
+            def raises(*args: Any) -> None:
+                told(*args)
+                raise LookupError(f"in {where}")
+
+            setattr(raising, where, raises)
+            protocol.transport.loseConnection()
+            await lost
+            await deferLater(reactor, 0)
+            assert client.told[-3:] == ["connectionLost", "lost (disconnected)", "stop"]
+            assert connector.transport is None
+            assert connector not in reactor._open
+            # The other connection, the port and the connector itself go on.
+            got = Deferred[bytes]()
+            other.protocols[0].dataReceived = got.callback  # type: ignore[method-assign]
+            accepted.transport.write(b"still here")
+            assert await got == b"still here"
+            made = client.made
+            connector.connect()
+            await made
+
+        run(main)
+        # The new protocol is not the one that raises; the factory is, and raises again when the reactor ends.
+        assert len(logged.take(LookupError)) == (1 if where == "connectionLost" else 2)
+
     def test_repr_says_where_to_and_how(self, reactor: Reactor) -> None:
         connector = reactor.connectTCP("127.0.0.1", 9, Client())
         assert "to 127.0.0.1:9, connecting" in repr(connector)
@@ -813,14 +910,6 @@ class TestNames:
             client = Client()
             reactor.connectTCP("a" * 70 + ".example", 79, client)
             assert type(await client.failed) is DNSLookupError
-
-        run(main)
-
-    def test_a_port_number_that_is_none_fails(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            reactor.connectTCP("127.0.0.1", 70_000, client)
-            assert isinstance(await client.failed, (ConnectError, DNSLookupError))
 
         run(main)
 

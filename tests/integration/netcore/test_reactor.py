@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import gc
 import socket
 import threading
@@ -20,6 +21,7 @@ from netcore.interfaces import IReactorCore, IReactorTCP, IReactorThreads, IReac
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor, live
 from netcore.task import deferLater
+from netcore.transports import _stream
 from tests.support.guard import Logged
 
 Run = Callable[..., Any]
@@ -454,6 +456,32 @@ class TestShutdown:
             reactor.run()
             assert peer.recv(100) == b"goodbye"
 
+    def test_all_that_the_kernel_takes_without_waiting_is_still_sent(self, reactor: Reactor, run: Run) -> None:
+        room = 5 * _stream.GATHER + 7
+        taken: list[int] = []
+
+        def send(data: bytes) -> int:
+            left = room - sum(taken)
+            if not left:
+                raise BlockingIOError(errno.EAGAIN, "full")
+            taken.append(min(len(data), left))
+            return taken[-1]
+
+        class Leaves(Protocol):
+            def connectionMade(self) -> None:
+                reactor.callLater(0, self.leave)
+
+            def leave(self) -> None:
+                self.transport._send = send  # type: ignore[attr-defined]
+                for _ in range(200):
+                    self.transport.write(b"x" * 10_000)
+                reactor.stop()
+
+        port = reactor.listenTCP(0, Factory.forProtocol(Leaves), interface="127.0.0.1")
+        with socket.create_connection(("127.0.0.1", port.getHost().port)):
+            reactor.run()
+        assert sum(taken) == room
+
     def test_a_client_that_always_connects_again_does_not_keep_it(self, reactor: Reactor) -> None:
         port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
         failures: list[Failure] = []
@@ -577,8 +605,9 @@ class TestDispose:
         loop = asyncio.new_event_loop()
         reactor = Reactor(loop)
         loop.close()
-        with pytest.raises(ReactorNotRunning, match="closed"):
-            reactor.callFromThread(print)
+        for _ in range(3):
+            with pytest.raises(ReactorNotRunning, match="closed"):
+                reactor.callFromThread(print)
         reactor.dispose()
 
     def test_it_must_not_run(self, reactor: Reactor) -> None:
@@ -667,6 +696,22 @@ class TestDispose:
         reactor.callLater(0, seen.append, "made")
         reactor.dispose()
         assert seen == []
+
+    def test_calls_from_threads_are_dropped_and_the_pool_still_ends(self, reactor: Reactor) -> None:
+        seen: list[str] = []
+        reactor.getThreadPool()
+        reactor.callFromThread(seen.append, "made")
+        reactor.dispose()  # the guard fails this test if the end of the pool was not heard of
+        assert seen == []
+
+    def test_a_wake_up_that_was_ignored_does_not_keep_the_pool_from_ending(self, reactor: Reactor) -> None:
+        """The loop turned while the reactor did not run."""
+        seen: list[str] = []
+        reactor.getThreadPool()
+        reactor.callFromThread(seen.append, "made")
+        reactor.loop.run_until_complete(asyncio.sleep(0))
+        assert seen == []
+        reactor.dispose()
 
     def test_nothing_keeps_a_disposed_reactor(self) -> None:
         reactor = Reactor()

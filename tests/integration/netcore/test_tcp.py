@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from netcore.defer import Deferred, ensureDeferred
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.interfaces import ITCPTransport, provides
-from netcore.protocol import Factory, Protocol
+from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor
 from netcore.task import deferLater
 from netcore.transports import _stream
@@ -605,7 +606,7 @@ class TestPoliteness:
 
         run(main)
 
-    def test_a_peer_that_resets_while_draining_is_no_clean_end(self, net: Net, run: Run) -> None:
+    def test_a_peer_that_resets_when_all_is_done_does_no_harm(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours = Recorder()
             ours.on_made = lambda recorder: recorder.transport.pauseProducing()
@@ -615,7 +616,57 @@ class TestPoliteness:
             ours.transport.loseConnection()
             assert await peer.receive_all() == b"x"
             peer.reset()
-            assert type(await ours.lost) is ConnectionLost
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_a_peer_that_closes_as_we_do_is_a_clean_end(self, net: Net, reactor: Reactor, run: Run) -> None:
+        """Both sides speak and close at once: what each finds unread makes its kernel reset the connection."""
+
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.pauseProducing()
+            await peer.send(b"unread")
+            peer.reset()
+            await deferLater(reactor, 0)
+            ours.transport.loseConnection()
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
+    def test_two_protocols_that_speak_and_close_at_once_end_cleanly(self, reactor: Reactor, run: Run) -> None:
+        def speak(recorder: Recorder) -> None:
+            recorder.transport.write(b"hello and goodbye")
+            recorder.transport.loseConnection()
+
+        def recorders() -> tuple[Recorder, Recorder]:
+            pair = Recorder(), Recorder()
+            for recorder in pair:
+                recorder.on_made = speak
+            return pair
+
+        async def main() -> None:
+            for _ in range(10):
+                server, client = recorders()
+                servers, clients = Factory[Any](), ClientFactory[Any]()
+                servers.buildProtocol = lambda addr, server=server: server  # type: ignore[method-assign,misc]
+                clients.buildProtocol = lambda addr, client=client: client  # type: ignore[method-assign,misc]
+                port = reactor.listenTCP(0, servers, interface="127.0.0.1")
+                reactor.connectTCP("127.0.0.1", port.getHost().port, clients)
+                assert [type(await each.lost) for each in (server, client)] == [ConnectionDone] * 2
+                port.stopListening()
+
+        run(main)
+
+    def test_a_child_that_inherited_the_socket_does_not_keep_it_open(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            child = os.dup(ours.transport._descriptor)
+            ours.transport.loseConnection()
+            try:
+                assert await peer.receive_all() == b""
+            finally:
+                os.close(child)
 
         run(main)
 
@@ -650,6 +701,26 @@ class TestBrokenConnections:
             assert type(reason) is ConnectionLost
             assert bytes(ours.received) == b"413 too large" * 1_000
             assert not ours.lost_inside
+
+        run(main)
+
+    def test_all_that_came_before_a_reset_is_heard_in_as_many_reads_as_it_takes(
+        self, net: Net, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_stream, "READ_SIZE", 1_000)
+
+        async def main() -> None:
+            ours = Recorder()
+            ours.on_made = lambda recorder: recorder.transport.pauseProducing()
+            _, peer = await net.connect(ours)
+            await peer.send(b"413 too large" * 1_000)
+            peer.reset()
+            await deferLater(reactor, 0.001)
+            ours.transport._reading = True  # reads, but has not had its turn yet
+            ours.transport.write(b"more of the request")
+            assert type(await ours.lost) is ConnectionLost
+            ours.transport._reading = False
+            assert [len(piece) for piece in ours.pieces] == [1_000] * 13
 
         run(main)
 
@@ -703,10 +774,16 @@ class TestBrokenConnections:
         assert record.failure.check(LookupError)  # type: ignore[attr-defined]
         assert "Recorder" in record.getMessage()
 
-    def test_a_protocol_that_raises_in_connection_lost_is_logged(self, net: Net, run: Run, logged: Logged) -> None:
+    def test_a_protocol_that_raises_in_connection_lost_is_logged_and_nobody_else_notices(
+        self, net: Net, reactor: Reactor, run: Run, logged: Logged
+    ) -> None:
         async def main() -> None:
+            other, other_peer = await net.connect()
             ours, peer = await net.connect()
+            transport = ours.transport
             lost = Deferred[None]()
+            producer = Push()
+            transport.registerProducer(producer, True)
 
             def raises(reason: Failure) -> None:
                 lost.callback(None)
@@ -715,6 +792,13 @@ class TestBrokenConnections:
             ours.connectionLost = raises  # type: ignore[method-assign]
             peer.sock.close()
             await lost
+            await deferLater(reactor, 0)
+            assert producer.told == ["stop"]
+            assert not transport.connected
+            assert transport not in reactor._open
+            await other_peer.send(b"still here")
+            await other.got(10)
+            assert other.reasons == []
 
         run(main)
         assert len(logged.take(LookupError)) == 1
@@ -1040,7 +1124,7 @@ class TestAtTheEdges:
 
         run(main)
 
-    def test_a_broken_peek_before_closing_is_no_clean_end(self, net: Net, run: Run) -> None:
+    def test_a_broken_peek_before_closing_does_no_harm(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours, _ = await net.connect()
 
@@ -1049,7 +1133,7 @@ class TestAtTheEdges:
 
             ours.transport._recv = broken  # type: ignore[method-assign]
             ours.transport.loseConnection()
-            assert type(await ours.lost) is ConnectionLost
+            assert type(await ours.lost) is ConnectionDone
 
         run(main)
 
@@ -1090,6 +1174,20 @@ class TestAtTheEdges:
 
         run(main)
         assert [type(reason) for reason in ours.reasons] == [ConnectionDone if closing else ConnectionLost]
+
+    def test_a_shutdown_that_could_not_send_everything_is_no_clean_end(self, net: Net, run: Run) -> None:
+        def broken(data: Any) -> int:
+            raise BrokenPipeError(errno.EPIPE, "broken")
+
+        async def main() -> None:
+            ours, _ = await net.connect()
+            ours.transport._send = broken  # type: ignore[method-assign]
+            ours.transport.write(b"x")
+            ours.transport.loseConnection()
+            ours.transport._shut_down()
+            assert type(await ours.lost) is ConnectionLost
+
+        run(main)
 
     def test_an_abort_right_before_shutdown_is_reported_once(self, net: Net, reactor: Reactor) -> None:
         ours = Recorder()

@@ -351,6 +351,45 @@ def test_an_idle_thread_keeps_nothing_alive(new_pool: Callable[..., ThreadPool])
     assert reference() is None
 
 
+class Wake:
+    """A worker's lock that says when the worker has come to wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self.waits = threading.Event()
+
+    def acquire(self) -> None:
+        self.waits.set()
+        self.lock.acquire()
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(new_pool: Callable[..., ThreadPool]) -> None:
+    class Held:
+        pass
+
+    pool = new_pool(0, 1)
+    pool.start()
+    wake = Wake()
+
+    def job(held: Held) -> None:
+        threading.current_thread().wake = wake  # type: ignore[attr-defined]
+
+    held = Held()
+    reference = weakref.ref(held)
+    gc.disable()
+    try:
+        pool.callInThread(job, held)
+        del held
+        assert wake.waits.wait(WAIT)
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
 def test_a_failed_job_makes_no_reference_cycle(new_pool: Callable[..., ThreadPool]) -> None:
     class Error(Exception):
         pass
@@ -392,6 +431,63 @@ def test_a_job_survives_a_system_without_threads_to_give(
             new_pool(1, 1).start()
     gate.go_on.set()
     assert done.wait(WAIT)
+
+
+def test_a_system_with_fewer_threads_than_the_minimum_starts_those_it_has(
+    new_pool: Callable[..., ThreadPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    given = 1
+    asked = 0
+
+    def start_some(self: threading.Thread) -> None:
+        nonlocal asked
+        asked += 1
+        assert asked < 100, "it asks for ever"
+        if asked > given:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    gate = Gate()
+    seen: list[int] = []
+    pool = new_pool(3, 3)
+    pool.callInThread(gate)
+    for number in range(5):
+        pool.callInThread(seen.append, number)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start_some)
+            pool.start()
+            assert len(pool.threads) == 1
+            assert gate.begun.wait(WAIT)
+            pool.callInThread(seen.append, 5)  # still none: it waits behind the others
+            assert len(pool.threads) == 1
+    finally:
+        gate.go_on.set()
+    pool.stop(WAIT)
+    assert seen == list(range(6))
+
+
+def test_threads_that_were_not_to_be_had_are_asked_for_again(
+    new_pool: Callable[..., ThreadPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = new_pool(0, 3)
+    seen: list[str] = []
+    pool.callInThread(seen.append, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            pool.start()
+        with pytest.raises(RuntimeError, match="can't start"):
+            pool.callInThread(seen.append, "refused")
+    barrier = threading.Barrier(2)
+    pool.callInThread(barrier.wait, WAIT)
+    barrier.wait(WAIT)
+    pool.stop(WAIT)
+    assert seen == ["first"]
 
 
 def test_repr_says_how_busy_it_is(new_pool: Callable[..., ThreadPool]) -> None:

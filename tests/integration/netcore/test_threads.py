@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from netcore.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from netcore.error import ReactorNotRunning
 from netcore.reactors import Reactor
 from netcore.task import deferLater
 from netcore.threadpool import ThreadPool
@@ -226,6 +227,18 @@ class TestDeferToThread:
 
         run(main)
 
+    @pytest.mark.parametrize("kind", ["Deferred", "coroutine"])
+    def test_what_belongs_in_the_reactors_thread_is_refused(self, run: Run, kind: str) -> None:
+        async def coroutine() -> None:
+            pass  # pragma: no cover - it is closed, and no warning says that it was never awaited
+
+        async def main() -> None:
+            functions: dict[str, Callable[[], Any]] = {"Deferred": Deferred, "coroutine": coroutine}
+            with pytest.raises(TypeError, match=f"returned a {kind}: call it in the reactor's thread"):
+                await deferToThread(functions[kind])
+
+        run(main)
+
     def test_callbacks_see_the_callers_context(self, run: Run) -> None:
         variable = contextvars.ContextVar("variable", default="unset")
 
@@ -274,6 +287,95 @@ class TestBlockingCallFromThread:
         for function in (lambda: 1 / 0, lambda: fail(ZeroDivisionError())):
             with pytest.raises(ZeroDivisionError):
                 self.ask(run, reactor, function)
+
+    def test_it_waits_for_an_asyncio_future_and_other_awaitables(self, reactor: Reactor, run: Run) -> None:
+        class Awaitable:
+            def __await__(self) -> Any:
+                return (yield from asyncio.sleep(0, "awaited").__await__())
+
+        def future() -> asyncio.Future[str]:
+            made = reactor.loop.create_future()
+            reactor.callLater(0, made.set_result, "set")
+            return made
+
+        def broken() -> asyncio.Future[str]:
+            made = reactor.loop.create_future()
+            made.set_exception(LookupError())
+            return made
+
+        assert self.ask(run, reactor, future) == "set"
+        assert self.ask(run, reactor, Awaitable) == "awaited"
+        with pytest.raises(LookupError):
+            self.ask(run, reactor, broken)
+
+    def test_the_end_of_the_reactor_ends_the_waiting(self, reactor: Reactor) -> None:
+        never = Deferred[None]()
+        caught: list[BaseException] = []
+
+        def function() -> Deferred[None]:
+            reactor.stop()
+            return never
+
+        def ask() -> None:
+            with pytest.raises(ReactorNotRunning, match="disposed of before") as info:
+                blockingCallFromThread(reactor, function)
+            caught.append(info.value)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        reactor.run()
+        assert caught == []  # it may run again
+        reactor.dispose()
+        thread.join(WAIT)
+        assert len(caught) == 1
+        never.errback(LookupError())  # nobody waits any more
+        assert reactor._blocked == set()
+
+    def test_a_thread_of_the_pool_does_not_keep_it_from_ending(self, reactor: Reactor) -> None:
+        """The guard fails this test if its end was waited for in vain."""
+        caught: list[BaseException] = []
+
+        def function() -> Deferred[None]:
+            reactor.crash()
+            return Deferred()
+
+        def ask() -> None:
+            with pytest.raises(ReactorNotRunning) as info:
+                blockingCallFromThread(reactor, function)
+            caught.append(info.value)
+
+        reactor.callInThread(ask)
+        reactor.run()
+        reactor.dispose()
+        assert len(caught) == 1
+
+    def test_a_call_that_is_dropped_ends_the_waiting(self, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = threading.Event()
+        call_from_thread = reactor.callFromThread
+        called: list[str] = []
+        caught: list[BaseException] = []
+
+        def told(*args: Any) -> None:
+            call_from_thread(*args)
+            asked.set()
+
+        monkeypatch.setattr(reactor, "callFromThread", told)
+
+        def ask() -> None:
+            with pytest.raises(ReactorNotRunning) as info:
+                blockingCallFromThread(reactor, called.append, "called")
+            caught.append(info.value)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        assert asked.wait(WAIT)
+        reactor.dispose()
+        thread.join(WAIT)
+        assert len(caught) == 1
+        assert called == []
+        with pytest.raises(ReactorNotRunning):
+            blockingCallFromThread(reactor, int)
+        assert reactor._blocked == set()
 
     def test_in_the_reactors_own_thread_it_is_refused(self, reactor: Reactor, run: Run) -> None:
         async def main() -> None:

@@ -282,6 +282,72 @@ class TestLoopingCall:
         clock.pump([0.1, 0.25, 0.05] * 500)
         assert sum(counts) == pytest.approx(2000, abs=1)
 
+    def test_with_count_counts_anew_after_a_reset(self, clock: Clock) -> None:
+        counts: list[int] = []
+        call = LoopingCall.withCount(counts.append)
+        call.clock = clock
+        call.start(1)
+        clock.pump([1] * 5)
+        call.reset()
+        clock.advance(3.5)
+        assert counts == [1] * 6 + [3]
+
+    @pytest.mark.parametrize("now", [True, False])
+    def test_stopped_and_started_again_inside_the_function_it_is_a_new_run(self, clock: Clock, now: bool) -> None:
+        results: list[Any] = []
+
+        def again() -> None:
+            if len(loop.times) == 2:
+                loop.call.stop()
+                loop.call.start(3, now).addBoth(lambda result: results.append(("second", result)))
+
+        loop = Loop(clock, again)
+        loop.call.start(1).addBoth(lambda result: results.append(("first", result)))
+        clock.pump([1, 0, 1, 1, 1, 3])
+        assert results == [("first", loop.call)]
+        assert loop.times == [0, 1, *([1] if now else []), 4, 7]
+        assert len(clock.getDelayedCalls()) == 1
+        loop.call.stop()
+        assert results == [("first", loop.call), ("second", loop.call)]
+
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_a_new_run_waits_for_the_last_call_of_the_old_one(self, clock: Clock, fails: bool) -> None:
+        slow = Deferred[None]()
+        loop = Loop(clock, slow)
+        first = results_of(loop.call.start(1))
+        loop.call.stop()
+        second = results_of(loop.call.start(2))
+        loop.result = None
+        clock.advance(3)
+        assert loop.times == [0]
+        assert first == second == []
+        if fails:
+            slow.errback(LookupError())
+            assert first[0].check(LookupError)
+        else:
+            slow.callback(None)
+            assert first == [loop.call]
+        assert second == []
+        clock.pump([0, 1, 2])
+        assert loop.times == [0, 3, 4, 6]
+        loop.call.stop()
+        assert second == [loop.call]
+
+    def test_a_run_that_waits_for_the_old_one_can_be_stopped(self, clock: Clock) -> None:
+        slow = Deferred[None]()
+        loop = Loop(clock, slow)
+        first = results_of(loop.call.start(1))
+        loop.call.stop()
+        second = results_of(loop.call.start(1))
+        loop.call.stop()
+        assert second == [loop.call]
+        assert first == []
+        slow.callback(None)
+        assert first == [loop.call]
+        assert not loop.call.running
+        clock.advance(5)
+        assert loop.times == [0]
+
     def test_repr_says_what_and_how_often(self, clock: Clock) -> None:
         loop = Loop(clock)
         loop.call.start(1)

@@ -90,8 +90,29 @@ def test_each_call_runs_in_its_own_context(calls: Calls) -> None:
     assert calls.made == ["one", "two"]
 
 
-def test_clear_forgets_them(calls: Calls) -> None:
+def test_clear_forgets_them_and_the_wake_up(calls: Calls) -> None:
     calls.add("a")
     calls.queue.clear()
+    calls.add("b")  # the wake-up for "a" may have been ignored
+    assert calls.woken == 2
     calls.queue.drain()
+    assert calls.made == ["b"]
+
+
+def test_a_call_may_clear_those_after_it(calls: Calls) -> None:
+    calls.queue.add(calls.queue.clear, (), {})
+    calls.add("a")
+    calls.queue.drain()
+    assert calls.made == []
+
+
+def test_a_call_that_cannot_wake_is_refused_and_so_is_the_next(calls: Calls) -> None:
+    def refuse() -> None:
+        raise LookupError
+
+    queue = ThreadCalls(refuse)
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            queue.add(calls.made.append, ("x",), {})
+    queue.drain()
     assert calls.made == []
