@@ -14,6 +14,7 @@ from asyncdb.engine import Engine
 from asyncdb.errors import (
     AsyncdbError,
     CommitUnknown,
+    ConnectionLost,
     DeadlineExceeded,
     MissingDriver,
     NotCheckedOut,
@@ -25,6 +26,7 @@ from asyncdb.errors import (
 __all__ = [
     "AsyncdbError",
     "CommitUnknown",
+    "ConnectionLost",
     "ConnectionPool",
     "DeadlineExceeded",
     "Engine",

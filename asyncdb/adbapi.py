@@ -15,13 +15,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from asyncdb import dialect
 from asyncdb._worker import Call, Crew, Task
-from asyncdb.errors import NotCheckedOut, PoolClosed, PoolOverloaded
+from asyncdb.errors import ConnectionLost, NotCheckedOut, PoolClosed, PoolOverloaded
 from asyncdb.hosts import Host, find
 from asyncdb.options import Options
 from asyncdb.transaction import Connection, Tasks, Transaction, checkFunction
 from netcore.defer import Deferred, fail, succeed
 
-__all__ = ["Connection", "ConnectionPool", "Transaction"]
+__all__ = ["Connection", "ConnectionLost", "ConnectionPool", "Transaction"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -31,7 +31,12 @@ class ConnectionPool:
     """A pool of DB-API connections, used by threads of its own.
 
     Nothing needs to be started: connections are made when calls wait for them. ``async with pool:`` closes it at the
-    end; otherwise it closes itself when its reactor, or the asyncio program, ends.
+    end; otherwise it closes itself when its reactor, or the asyncio program, ends. Close a pool that is not needed any
+    more: dropping it closes nothing, since its reactor keeps it.
+
+    What a function sets for the session by SQL (``SET``, ``PRAGMA``, temporary tables) stays on that connection and is
+    seen by whoever gets it next: use ``SET LOCAL``, or *cp_openfun* for what all connections are to have. An SQLite
+    database in memory is empty again after its pool was closed.
 
     Args:
         dbapiName: the name of a DB-API module, or the module.
@@ -61,6 +66,7 @@ class ConnectionPool:
         self._tasks = Tasks(self, self._driver)
         self._crew: Crew | None = None
         self._closed = False
+        self._alchemy: Any = None  # the engine module's
 
     @classmethod
     def fromURL(cls, url: str, **options: Any) -> Self:
@@ -212,7 +218,7 @@ class ConnectionPool:
 
         It has the driver's usual ways: a transaction begins by itself (psycopg2: with the first statement, sqlite3:
         with the first that writes) and is ended by your ``commit()`` or ``rollback()``. Its calls block: make them in
-        a thread.
+        a thread. One that is dropped without `disconnect` is taken back when Python frees it, with a warning logged.
 
         Returns: Deferred firing with a `Connection`. Cancelling it gives the connection back.
         Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever connecting raises.
@@ -222,7 +228,9 @@ class ConnectionPool:
     def disconnect(self, conn: Connection) -> Deferred[None]:
         """Give back a connection that `connect` handed out. What is not committed is rolled back.
 
-        Returns: Deferred firing when it is back in the pool. Fires at once if the pool closed it meanwhile.
+        No thread may be inside a call on it any more.
+
+        Returns: Deferred firing when it is back in the pool. Fires at once if the pool closed meanwhile.
         Raises: NotCheckedOut: it is not this pool's, or was given back before.
         """
         given: object = conn
@@ -230,8 +238,12 @@ class ConnectionPool:
         if slot is None or conn._pool is not self or conn._call is not None or self._crew is None:
             raise NotCheckedOut(f"{conn!r} is not checked out from {self!r}: give back what connect() fired with, once")
         self._crew.host.checkThread()
+        connection = conn._connection
         conn._detach()
-        return self._crew.take_back(slot) or succeed(None)
+        given_back = self._crew.take_back(slot)
+        if given_back is None:  # the pool closed meanwhile, and could not close what you had
+            self._driver.close(connection)
+        return given_back or succeed(None)
 
     # Inside.
 

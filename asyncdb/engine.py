@@ -5,15 +5,20 @@ the call. One SQLAlchemy engine is shared by all of them, so that statements are
 server what it is once. Its pool, `_Borrowed`, owns nothing: "checking out" gives the record of the connection that the
 thread works with, "checking in" changes nothing.
 
-Invariants: SQLAlchemy never closes a connection without the pool learning of it: an invalidated record is seen when the
-function ends, and the connection counts as lost. It opens none either.
+Invariants:
+
+- SQLAlchemy never closes a connection without the pool learning of it: an invalidated record is seen when the function
+  ends, and the connection counts as lost. It opens none either.
+- A call has one connection and one transaction: a second checkout inside it is refused.
+- Every commit goes through `_Shared._commit`, whoever asked for it: a failed transaction is not reported as committed,
+  nor one as failed whose outcome nobody knows.
+- The types that SQLAlchemy registers on a connection hold while a function of an engine's runs, and for nobody else.
 """
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import sqlalchemy
@@ -25,8 +30,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
 from asyncdb._worker import Call, Slot
 from asyncdb.adbapi import ConnectionPool
+from asyncdb.dialect import Driver
 from asyncdb.errors import CommitUnknown
-from asyncdb.transaction import checkFunction, checkResult
+from asyncdb.transaction import checkFunction, checkResult, commit
 from netcore.defer import Deferred
 
 __all__ = ["Engine"]
@@ -36,9 +42,10 @@ P = ParamSpec("P")
 
 
 class _Current(threading.local):
-    """The slot that this thread works with, while it runs a function of an engine's."""
+    """What this thread works with, while it runs a function of an engine's."""
 
     slot: Slot | None = None
+    call: Call | None = None
     connection: sqlalchemy.Connection | None = None
 
 
@@ -65,7 +72,13 @@ class _Borrowed(Pool):
             if slot is not None:
                 slot.extra = record
             return record
-        return cast("ConnectionPoolEntry", slot.extra)
+        record = cast("ConnectionPoolEntry", slot.extra)
+        if record.in_use:
+            raise RuntimeError(
+                "run() gives its function one connection, and this would be a second one, in the same transaction: use "
+                "the connection you were given, for example create_all(connection) or Session(connection)"
+            )
+        return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         pass
@@ -80,6 +93,88 @@ class _Borrowed(Pool):
     def status(self) -> str:
         """For people."""
         return "connections of an asyncdb pool"
+
+
+class _Shared:
+    """The SQLAlchemy engine of a pool: one for all its `Engine` objects, since it keeps a record for each connection.
+
+    Threading: made in the reactor's thread, used in worker threads.
+    """
+
+    def __init__(self, driver: Driver, dialect_name: str) -> None:
+        self._driver = driver
+        self._current = _Current()
+        self.engine = sqlalchemy.create_engine(
+            URL.create(dialect_name.replace(".", "+")),
+            module=driver.dbapi,
+            pool=_Borrowed(self._current),
+            hide_parameters=True,
+        )
+        # Not by the event "begin": with any listener on the engine, SQLAlchemy asks for listeners at every step of
+        # every statement, which is a third of its own cost (20 of 65 µs for a one-row select from SQLite).
+        dialect: Any = self.engine.dialect
+        self._commit_twophase = dialect.do_commit_twophase
+        dialect.do_begin = self._begin
+        dialect.do_commit = self._commit
+        dialect.do_commit_twophase = self._commit_prepared
+        event.listen(self.engine, "handle_error", _leave_the_others)
+
+    def run(self, slot: Slot, call: Call) -> Any:
+        """Run the function of *call*."""
+        current, driver = self._current, self._driver
+        current.slot, current.call = slot, call
+        plain = driver.types(slot.connection)
+        if slot.types is not None:
+            driver.set_types(slot.connection, slot.types)
+        try:
+            with self.engine.connect() as connection:
+                current.connection = connection
+                result = call.function(connection, *call.args, **call.kwargs)
+                _check_fetched(result)
+                checkResult(result)
+                if connection.in_transaction():  # else nothing was executed since f's last commit
+                    connection.commit()
+            return result
+        finally:
+            current.slot = current.call = current.connection = None
+            record = slot.extra
+            if record is not None and record.dbapi_connection is None:
+                slot.lost = True  # invalidated by SQLAlchemy, or by f
+            if plain is not None and not slot.lost:
+                slot.types = driver.types(slot.connection)
+                driver.set_types(slot.connection, plain)
+
+    def _begin(self, dbapi_connection: PoolProxiedConnection) -> None:
+        """SQLAlchemy begins a transaction: the first of the call, or the next after one that *f* ended."""
+        connection = self._current.connection
+        if connection is not None and connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return  # f has asked for it
+        self._driver.begin(dbapi_connection.dbapi_connection)
+
+    def _commit(self, dbapi_connection: PoolProxiedConnection) -> None:
+        """SQLAlchemy commits: at the end, or because *f* says so, by whatever way."""
+        slot, call = self._current.slot, self._current.call
+        if slot is None or dbapi_connection.dbapi_connection is not slot.connection:
+            dbapi_connection.commit()  # SQLAlchemy's own, when it looks at its first connection
+            return
+        commit(
+            self._driver, slot, call
+        )  # CommitUnknown is no error of the driver's: SQLAlchemy lets it through as it is
+
+    def _commit_prepared(self, connection: sqlalchemy.Connection, *args: Any, **kwargs: Any) -> None:
+        """The same for a transaction in two phases."""
+        call = self._current.call
+        if call is not None:
+            call.committing = True
+        try:
+            self._commit_twophase(connection, *args, **kwargs)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise CommitUnknown(f"the connection was lost during COMMIT: {error.orig}") from error
+            raise
+        finally:
+            if call is not None:
+                call.committing = False
 
 
 class Engine:
@@ -97,17 +192,10 @@ class Engine:
         driver = pool._driver
         if driver.dialect_name is None:
             raise ValueError(f"SQLAlchemy knows no dialect for {pool.dbapiName}: use the pool itself")
-        self._driver = driver
-        self._current = _Current()
-        kind = driver.dialect_name.replace(".", "+")
-        self._engine = sqlalchemy.create_engine(
-            URL.create(kind), module=driver.dbapi, pool=_Borrowed(self._current), hide_parameters=True
-        )
-        self.dialect: str = self._engine.dialect.name
-        # Not by the event "begin": with any listener on the engine, SQLAlchemy asks for listeners at every step of
-        # every statement, which is a third of its own cost (20 of 65 µs for a one-row select from SQLite).
-        self._engine.dialect.do_begin = self._begin  # type: ignore[method-assign]
-        event.listen(self._engine, "handle_error", _leave_the_others)
+        if pool._alchemy is None:
+            pool._alchemy = _Shared(driver, driver.dialect_name)
+        self._shared: _Shared = pool._alchemy
+        self.dialect: str = self._shared.engine.dialect.name
 
     @classmethod
     def fromURL(cls, url: str, **options: Any) -> Engine:
@@ -130,7 +218,7 @@ class Engine:
         caller's contextvars.
         """
         checkFunction(f)
-        return self.pool._call(self._run, f, args, kwargs, True)
+        return self.pool._call(self._shared.run, f, args, kwargs, True)
 
     def close(self, deadline: float = 5.0) -> Deferred[None]:
         """Close the pool; see `ConnectionPool.close`."""
@@ -146,44 +234,6 @@ class Engine:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.pool!r}>"
 
-    # In worker threads.
-
-    def _begin(self, dbapi_connection: PoolProxiedConnection) -> None:
-        """SQLAlchemy begins a transaction: the first of the call, or the next after one that *f* ended."""
-        connection = self._current.connection
-        if connection is not None and connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-            return  # f has asked for it
-        self._driver.begin(dbapi_connection.dbapi_connection)
-
-    def _run(self, slot: Slot, call: Call) -> Any:
-        self._current.slot = slot
-        try:
-            with self._engine.connect() as connection:
-                self._current.connection = connection
-                result = call.function(connection, *call.args, **call.kwargs)
-                _check_fetched(result)
-                checkResult(result)
-                self._commit(connection, slot, call)
-            return result
-        finally:
-            self._current.slot = self._current.connection = None
-            record = slot.extra
-            if record is not None and record.dbapi_connection is None:
-                slot.lost = True  # invalidated by SQLAlchemy, or by f
-
-    def _commit(self, connection: sqlalchemy.Connection, slot: Slot, call: Call) -> None:
-        if not connection.in_transaction():
-            return  # nothing was executed since f's last commit
-        self._driver.check_commit(slot.connection)
-        call.committing = True
-        try:
-            connection.commit()
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                slot.lost = True
-                raise CommitUnknown(f"the connection was lost during COMMIT: {error.orig}") from error
-            raise
-
 
 def _leave_the_others(context: ExceptionContext) -> None:
     """One lost connection says nothing of the others: whether they live is found out when they are used next."""
@@ -191,7 +241,8 @@ def _leave_the_others(context: ExceptionContext) -> None:
 
 
 def _check_fetched(result: Any) -> None:
-    if isinstance(result, (Result, ScalarResult, MappingResult)) or inspect.isgenerator(result):
+    # Any iterator: SQLAlchemy's own, and what map(), zip() and the like would make of them, all fetch later.
+    if isinstance(result, (Result, ScalarResult, MappingResult, Iterator)):
         raise TypeError(
             f"the function returned a {type(result).__name__}, which could fetch nothing any more once the transaction "
             "has ended: fetch inside, for example with .all()"

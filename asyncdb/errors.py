@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "AsyncdbError",
     "CommitUnknown",
+    "ConnectionLost",
     "DeadlineExceeded",
     "MissingDriver",
     "NotCheckedOut",
@@ -52,6 +53,15 @@ class CommitUnknown(AsyncdbError):
 
     Do: look in the database for what the transaction would have written. A retry is not safe without that. The driver's
     error is the ``__cause__``.
+    """
+
+
+class ConnectionLost(AsyncdbError):
+    """adbapi's name, for programs that have ``except adbapi.ConnectionLost``. Nothing raises it.
+
+    adbapi raises it, with ``cp_reconnect``, where a dead connection shows only when a call was sent on it. Here such a
+    connection is replaced before; one lost in the middle of a call fails it with the driver's own error, and one lost
+    during COMMIT with `CommitUnknown`, which is no ConnectionLost because trying again is not safe then.
     """
 
 

@@ -6,6 +6,7 @@ to the asyncio loop that runs. A pool asks for its host when it is first used, n
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -82,15 +83,21 @@ class ReactorHost:
         self.callLater: Callable[..., Timer] = reactor.callLater
         self.callFromThread: Callable[..., None] = reactor.callFromThread
         self.makeDeferred: Callable[[Callable[[Any], object]], Deferred[Any]] = Deferred
-        loop = getattr(reactor, "loop", None)
+        self._loop = loop = getattr(reactor, "loop", None)
         self.isGone: Callable[[], bool] = _never if loop is None else loop.is_closed
         self._thread: int | None = None  # that of the reactor, once it has been seen running
 
     def checkThread(self) -> None:
-        """Raises: WrongThread: the reactor runs, but not here."""
+        """Raises: WrongThread: the reactor runs, but not here; or it does not run, and another one does here."""
         here = threading.get_ident()
         if here == self._thread:
-            return
+            loop = asyncio._get_running_loop()
+            if loop is None or loop is self._loop or self._loop is None:
+                return
+            raise WrongThread(
+                f"this pool belongs to {self.reactor!r}, whose loop is stopped and not closed, while another loop runs "
+                "here: close that loop, or the pool in it, before the pool is used on another one"
+            )
         if self.reactor is _running_here():
             self._thread = here
         elif _runs(self.reactor):

@@ -16,17 +16,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet, finalize
 
+from asyncdb._core import EntryState
 from asyncdb._worker import Call, Slot
 from asyncdb.dialect import Driver
-from asyncdb.errors import CommitUnknown
+from asyncdb.errors import CommitUnknown, PoolClosed
 from netcore.defer import Deferred
 
 if TYPE_CHECKING:
     from asyncdb.adbapi import ConnectionPool
 
-__all__ = ["Connection", "Tasks", "Transaction", "checkFunction", "checkResult"]
+__all__ = ["Connection", "Tasks", "Transaction", "checkFunction", "checkResult", "commit"]
+
+# sqlite3's shortcuts, and PEP 249's own. An extension of another driver's is not a cursor we must know of.
+_CURSOR_MAKERS = frozenset(("cursor", "execute", "executemany", "executescript"))
 
 
 class _Passing:
@@ -40,10 +46,11 @@ class _Passing:
         return getattr(self._object(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_") or hasattr(type(self), name) or not hasattr(self._object(), name):
+        behind = self.__dict__.get(self._behind)  # None: in a subclass's __init__
+        if name.startswith("_") or hasattr(type(self), name) or behind is None or not hasattr(behind, name):
             object.__setattr__(self, name, value)
         else:
-            setattr(self._object(), name, value)
+            setattr(behind, name, value)
 
     def _object(self) -> Any:
         behind = self.__dict__.get(self._behind)
@@ -56,9 +63,12 @@ class Connection(_Passing):
     """A DB-API connection of the pool's, for as long as it is yours.
 
     Has everything the driver's connection has. `commit` and `rollback` end the transaction you are in, and the next one
-    begins; what is open when a function given to ``runWithConnection`` returns is committed.
+    begins; what is open when a function given to ``runWithConnection`` returns is committed. ``with connection:``
+    commits at its end, or rolls back if an exception leaves it. sqlite3's cursors are closed when the connection goes
+    back: an open one would keep its lock.
 
-    Threading: one thread at a time.
+    Threading: one thread at a time. A connection that `connect` lent must be in no thread's hands any more when it is
+        given back.
     """
 
     _behind = "_connection"
@@ -69,6 +79,51 @@ class Connection(_Passing):
         self._driver: Driver | None = None
         self._slot: Slot | None = None
         self._call: Call | None = None
+        self._cursors: WeakSet[Any] | None = None  # those to be closed, or to be asked after
+        self._finalizer: finalize[..., Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.rollback()
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        if self._cursors is not None and name in _CURSOR_MAKERS:
+            return partial(self._note, name, value)
+        return value
+
+    def _note(self, name: str, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method that gives a cursor, and remember the cursor."""
+        try:
+            cursor = method(*args, **kwargs)
+        finally:
+            if name == "executescript":
+                self._resume()
+        assert self._cursors is not None
+        try:
+            self._cursors.add(cursor)
+        except TypeError:  # a driver whose cursors cannot be referred to weakly
+            pass
+        return cursor
+
+    def _object(self) -> Any:
+        behind = super()._object()
+        slot, driver = self._slot, self._driver
+        retired = self._call is None and slot is not None and slot.state is not EntryState.LENT
+        if retired and driver is not None and not driver.closes_anywhere:
+            raise PoolClosed("the pool was closed, and this connection is only there to be given back: disconnect() it")
+        return behind
+
+    def _resume(self) -> None:
+        """sqlite3's ``executescript`` has committed, and what follows would be in no transaction."""
+        driver = self._driver
+        if self._call is not None and driver is not None and not driver.in_transaction(self._object()):
+            driver.go_on(self._object())
 
     def close(self) -> None:
         """Does nothing: the connection is the pool's, which closes it when it must."""
@@ -82,9 +137,8 @@ class Connection(_Passing):
         driver, slot = self._driver, self._slot
         assert driver is not None
         assert slot is not None
-        _commit(driver, slot, self._call)
+        commit(driver, slot, self._call)
         if self._call is not None:
-            self._call.committing = False
             driver.go_on(connection)
 
     def rollback(self) -> None:
@@ -100,9 +154,17 @@ class Connection(_Passing):
         """It is this one; *call* is the one that the transaction belongs to, None for a connection that is lent."""
         self._driver, self._slot, self._call = driver, slot, call
         self._connection = slot.connection
+        if driver.by_hand or call is None:
+            self._cursors = WeakSet()
 
     def _detach(self) -> None:
-        self._connection = self._slot = self._call = None
+        cursors, self._cursors = self._cursors, None
+        if cursors and self._driver is not None and self._driver.by_hand:
+            for cursor in list(cursors):
+                _close_quietly(cursor)
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._connection = self._slot = self._call = self._finalizer = None
 
 
 class Transaction(_Passing):
@@ -134,6 +196,22 @@ class Transaction(_Passing):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._object())
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        driver = getattr(self._connection, "_driver", None)
+        if driver is not None and driver.by_hand:
+            if name == "executescript":
+                return partial(self._script, value)
+            if name == "connection":  # with the driver's own, a commit would end the last transaction there is
+                return self._connection
+        return value
+
+    def _script(self, method: Callable[..., Any], /, *args: Any) -> Any:
+        try:
+            return method(*args)
+        finally:
+            self._connection._resume()
 
 
 def checkFunction(function: Callable[..., Any]) -> None:
@@ -221,7 +299,7 @@ class Tasks:
         if not slot.plain:
             self._driver.begin(slot.connection)
             result = self._execute(slot, call, fetch)
-            _commit(self._driver, slot, call)
+            commit(self._driver, slot, call)
             return result
         self._autocommit(slot.connection)
         try:
@@ -264,7 +342,7 @@ class Tasks:
             raise
         transaction.close()
         connection._detach()
-        _commit(self._driver, slot, call)
+        commit(self._driver, slot, call)
         return result
 
     def withConnection(self, slot: Slot, call: Call) -> Any:
@@ -276,13 +354,18 @@ class Tasks:
             checkResult(result)
         finally:
             connection._detach()
-        _commit(self._driver, slot, call)
+        commit(self._driver, slot, call)
         return result
 
     def lend(self, slot: Slot, call: Call) -> Connection:
         """The connection itself, with the driver's usual ways."""
         self._driver.lend(slot.connection)
-        return self._wrap(slot, None)
+        connection = self._wrap(slot, None)
+        # One that is dropped, perhaps by a Task that was cancelled as it got it, comes back all the same.
+        assert connection._cursors is not None
+        connection._finalizer = finalize(connection, call.crew.reclaim, slot, connection._cursors)
+        connection._finalizer.atexit = False
+        return connection
 
     def _wrap(self, slot: Slot, call: Call | None) -> Connection:
         connection = self._pool.connectionFactory(self._pool)
@@ -300,16 +383,26 @@ def _nothing(cursor: Any) -> None:
     pass
 
 
-def _commit(driver: Driver, slot: Slot, call: Call | None) -> None:
+def commit(driver: Driver, slot: Slot, call: Call | None) -> None:
+    """Commit what *call* did on *slot*'s connection; None for a connection that is lent.
+
+    Raises: CommitUnknown: the connection was lost meanwhile. Else what the driver raises: nothing was committed.
+    """
+    connection = slot.connection
+    if getattr(connection, "closed", False):
+        driver.commit(connection)  # raises, before anything is sent
     if call is not None:
         call.committing = True
     try:
-        driver.commit(slot.connection)
+        driver.commit(connection)
     except Exception as error:
-        if driver.is_disconnect(error, slot.connection):
+        if driver.is_disconnect(error, connection) or driver.is_doubtful(error):
             slot.lost = True
             raise CommitUnknown(f"the connection was lost during COMMIT: {str(error).strip()}") from error
         raise
+    finally:
+        if call is not None:
+            call.committing = False
 
 
 def _close_quietly(cursor: Any) -> None:

@@ -84,9 +84,18 @@ class Core(Generic[E, J]):
         make_entry: makes an `Entry`, in state CONNECTING.
         rest: seconds at rest after which a connection is checked before it is used.
         jitter: gives a number between 0 and 1, so that many pools do not retry in step.
+        redact: one line about an error of connecting, without passwords.
     """
 
-    def __init__(self, options: Options, make_entry: Callable[[], E], rest: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        make_entry: Callable[[], E],
+        rest: float,
+        jitter: Callable[[], float],
+        redact: Callable[[BaseException], str] | None = None,
+    ) -> None:
+        self._redact = redact or _first_line
         self._options = options
         self._max = options.max
         self._max_waiting = options.max_waiting
@@ -188,17 +197,25 @@ class Core(Generic[E, J]):
         return orders
 
     def connect_failed(self, entry: E, error: BaseException, retryable: bool, now: float) -> Orders[E, J]:
-        """A connection was not made. Retried while jobs wait if that can help; else every waiting job hears *error*."""
+        """A connection was not made.
+
+        Retried while jobs wait if that can help, or if other connections live, which will serve them; else every
+        waiting job hears *error*.
+        """
         orders: Orders[E, J] = Orders()
         late = entry.state is _ABANDONED  # its time-out was counted already
         self._end(entry, now)
-        if not late and retryable:
+        if not late and (retryable or self._can_serve()):
             self._count_failure(error, orders, now)
         elif not late:
             self._fail_waiting(error, orders)
         self._match(orders, now)
         self._look_drained(orders, now)
         return orders
+
+    def _can_serve(self) -> bool:
+        count = self._counts
+        return bool(count[_IDLE] + count[_BUSY] + count[_LENT] + count[_CHECKING] + count[_RESETTING])
 
     def checked(self, entry: E, now: float) -> Orders[E, J] | None:
         """The connection answered."""
@@ -293,6 +310,11 @@ class Core(Generic[E, J]):
         self._note(entry.deadline)
         return Orders(carry=[entry])
 
+    def forsaken(self, entry: E) -> Orders[E, J]:
+        """Nobody will give back a connection that was lent, and it must not be used again."""
+        self._move(entry, EntryEvent.RETIRED)
+        return Orders(carry=[entry])
+
     def close(self, now: float, deadline: float) -> Orders[E, J]:
         """No more calls. Queued ones fail; running ones have *deadline* seconds, then their connections are cut."""
         orders: Orders[E, J] = Orders()
@@ -381,7 +403,7 @@ class Core(Generic[E, J]):
         for job in self._queue.overdue(now):
             told = f"no connection within cp_timeout={self._options.timeout} s. {figures}"
             cause = self.outage.error
-            error = DeadlineExceeded(told if cause is None else f"{told}; connecting fails: {_first_line(cause)}")
+            error = DeadlineExceeded(told if cause is None else f"{told}; connecting fails: {self._redact(cause)}")
             error.__cause__ = cause
             orders.fail.append((job, error))
 

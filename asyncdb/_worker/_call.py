@@ -18,7 +18,18 @@ __all__ = ["Call", "Slot", "Task", "nothing"]
 class Slot(Entry):
     """An entry with its connection. What is here is the carrying thread's own, ``cuttable`` excepted."""
 
-    __slots__ = ("connection", "cuttable", "extra", "look", "lost", "plain", "returning", "session")
+    __slots__ = (
+        "borrowed",
+        "connection",
+        "cuttable",
+        "extra",
+        "look",
+        "lost",
+        "plain",
+        "returning",
+        "session",
+        "types",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +40,9 @@ class Slot(Entry):
         self.lost = False  # found out by a task
         self.session: object = None  # as it was after connecting
         self.returning: Call | None = None  # who waits for it to be reset
+        self.borrowed = False  # lent, and not given back: its borrower may be inside a call on it
         self.extra: Any = None  # the engine's
+        self.types: Any = None  # those that the engine has registered
 
 
 Task = Callable[[Slot, "Call"], Any]

@@ -12,6 +12,8 @@ Invariants:
   a moment later another thread may have been given the slot.
 - The pool closes a connection only after ``cuttable`` was taken away under the lock: a descriptor number that is cut
   can not be somebody else's already.
+- A connection in a borrower's hands is closed by the pool only if the driver stands that while another thread is inside
+  a call on it. Else it is cut and let go: `disconnect` or the garbage collector closes it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, cast
 
 from asyncdb._core import Core, EntryState, JobState, Orders
@@ -70,7 +73,7 @@ class Crew:
         self._name = name
         self._seconds = host.seconds
         self._lock = threading.Lock()
-        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random)
+        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact)
         # As many threads as entries may need, and as many again as may be stuck with abandoned ones: so the stuck ones
         # never starve the others, and there is a bound. A thread is started only when there is work and none is idle.
         self._threads = ThreadPool(0, 2 * options.max, name)
@@ -130,11 +133,30 @@ class Crew:
             if slot.state is not EntryState.LENT:
                 return None
             slot.returning = call
+            slot.borrowed = False
             orders = self.core.returned(slot, self._seconds())
         call.deferred = deferred = self.host.makeDeferred(call)
         self._carry_out(orders)
         self._arm_if_needed()
         return deferred
+
+    def reclaim(self, slot: Slot, cursors: Collection[Any]) -> None:
+        """The borrower of *slot* has dropped it without giving it back; *cursors* are what may still be in use of it.
+
+        Threading: any thread, as the garbage collector likes.
+        """
+        self._delivery.wake(partial(self._reclaim, slot, cursors))
+
+    def _reclaim(self, slot: Slot, cursors: Collection[Any]) -> None:
+        if slot.state is not EntryState.LENT:
+            return
+        logger.warning("pool %s: a connection was dropped without disconnect(): taken back", self._name)
+        if not cursors:
+            self.take_back(slot)
+            return
+        with self._lock:
+            orders = self.core.forsaken(slot)
+        self._carry_out(orders)
 
     # --------------------------------------------------------------------------------- the end, in the host's thread
 
@@ -260,7 +282,8 @@ class Crew:
             except RuntimeError as error:  # the system has no more threads to give, or the pool ends
                 self._strand(slot, error)
         if orders.outage is not None:
-            logger.warning("pool %s cannot connect, and tries again while calls wait: %s", self._name, orders.outage)
+            told = self._driver.redact(orders.outage)
+            logger.warning("pool %s cannot connect, and tries again while calls wait: %s", self._name, told)
         if orders.recovered:
             logger.info("pool %s: connected again, after %d failures", self._name, orders.recovered)
         if orders.drained:
@@ -313,11 +336,15 @@ class Crew:
         call = cast("Call", slot.job)
         try:
             value = call.context.run(call.task, slot, call)
+        except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
+            error = RuntimeError(f"the function raised {stopped!r}")
+            error.__cause__ = _without_first_frame(stopped)
+            return self._failed(slot, call, error)
         except BaseException as error:  # whatever user's code raises is the result of its call
             return self._failed(slot, call, _without_first_frame(error))
         if call.lends:
             with self._lock:
-                lent = self.core.lent(slot)
+                slot.borrowed = lent = self.core.lent(slot)
             if lent:
                 self._delivery.post(call, value)
                 return EntryState.LENT
@@ -368,10 +395,16 @@ class Crew:
         driver = self._driver
         try:
             connection = driver.connect()
-            with self._lock:
-                slot.connection, slot.cuttable = connection, True
+        except BaseException as error:
+            # Without its traceback: the frames hold the connect arguments.
+            return self._failed_to_connect(slot, error.with_traceback(None), driver.is_retryable(error))
+        with self._lock:
+            slot.connection, slot.cuttable = connection, True
+        opened = self._openfun is None
+        try:
             if self._openfun is not None:
                 self._openfun(connection)
+                opened = True
             if driver.left_open(connection):
                 driver.commit(connection)
             driver.prepare(connection)
@@ -379,8 +412,10 @@ class Crew:
             slot.plain = self._autocommit and driver.may_autocommit(connection)
             slot.look = driver.look(connection)
         except BaseException as error:
+            # A mistake in cp_openfun is not mended by trying again, whatever class its error has.
+            retryable = driver.is_disconnect(error, connection) or (opened and driver.is_retryable(error))
             self._shut(slot)
-            return self._failed_to_connect(slot, _without_first_frame(error), driver.is_retryable(error))
+            return self._failed_to_connect(slot, _without_first_frame(error), retryable)
         logger.log(self._noise, "pool %s: connected", self._name)
         return self._tell(self.core.connected, slot)
 
@@ -392,7 +427,7 @@ class Crew:
         try:
             self._driver.ping(slot.connection, self._good_sql)
         except Exception as error:
-            logger.log(self._noise, "pool %s: a connection was lost: %s", self._name, error)
+            logger.log(self._noise, "pool %s: a connection was lost: %s", self._name, self._driver.redact(error))
             return self._end(slot)
         return self._tell(self.core.checked, slot)
 
@@ -417,7 +452,7 @@ class Crew:
         with self._lock:
             connection, slot.connection, slot.cuttable = slot.connection, None, False
         slot.look = slot.extra = None
-        if connection is not None:
+        if connection is not None and (self._driver.closes_anywhere or not slot.borrowed):
             self._driver.close(connection)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import ArgumentError
 
 from asyncdb.dialect._generic import Driver
 from asyncdb.dialect._psycopg2 import Psycopg2Driver
@@ -66,7 +67,13 @@ def from_url(text: str | URL) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
 
     Raises: MissingDriver: the module is not installed. ValueError: no such kind of URL.
     """
-    url = make_url(text)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # whose messages repeat parts of the text, of the password too
+        raise ValueError(
+            "not a database URL: it has the form kind://user:password@host:port/name, with / @ : and % in user and "
+            "password written as %2F %40 %3A %25"
+        ) from None
     kind, _, driver = url.drivername.partition("+")
     driver = driver or _URL_DRIVERS.get(kind, "")
     kind = "postgresql" if kind == "postgres" else kind

@@ -40,6 +40,11 @@ class Driver:
 
     rest = REST
     """Seconds at rest after which a connection is pinged before use."""
+    closes_anywhere = False
+    """Whether a connection may be closed while another thread is inside a call on it."""
+    by_hand = False
+    """Whether transactions are begun here, because the driver would not begin them where it should; an open cursor then
+    keeps its locks when the transaction has ended."""
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         self.dbapi: Any = dbapi
@@ -49,6 +54,7 @@ class Driver:
         self.kwargs: dict[str, Any] = {}
         self._distrusts_errors = dialect is None
         self.error: type[Exception] = getattr(dbapi, "Error", Exception)
+        self.secrets: tuple[str, ...] = ()  # what must not be logged, even if the driver's errors repeat it
         # The errors that connecting may end in because of the network or the server, rather than the program.
         self.unreachable: tuple[type[BaseException], ...] = (
             *(getattr(dbapi, name) for name in ("OperationalError", "InterfaceError") if hasattr(dbapi, name)),
@@ -63,6 +69,7 @@ class Driver:
         Raises: ValueError: an argument that cannot work in a pool; says what to write instead.
         """
         self.args, self.kwargs = args, dict(kwargs)
+        self.secrets = tuple(str(kwargs[name]) for name in ("password", "passwd", "dsn") if kwargs.get(name))
         if options.good_sql is not None:
             self.rest = min(self.rest, REST)
 
@@ -73,6 +80,13 @@ class Driver:
     def is_retryable(self, error: BaseException) -> bool:
         """Whether trying again may help after connecting ended in *error*."""
         return isinstance(error, self.unreachable)
+
+    def redact(self, error: BaseException) -> str:
+        """The first line of *error*, for logs and messages, without passwords and DSNs."""
+        text = str(error).strip().partition("\n")[0]
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return f"{type(error).__name__}: {text}"
 
     def prepare(self, connection: Any) -> None:
         """Make a new connection fit for the pool; ``cp_openfun`` has seen it, and is committed."""
@@ -131,6 +145,13 @@ class Driver:
 
     def restore(self, connection: Any, session: Any) -> None:
         """Set back what a user's function changed; outside a transaction."""
+
+    def types(self, connection: Any) -> dict[Any, Any] | None:
+        """The types registered on *connection* alone; None where a driver has no such thing."""
+        return None
+
+    def set_types(self, connection: Any, types: Mapping[Any, Any] | None) -> None:
+        """Register *types*, and no others, on *connection*."""
 
     # Health
 

@@ -30,23 +30,30 @@ _HINT = (
 class Psycopg2Driver(Driver):
     """psycopg2."""
 
+    closes_anywhere = True
+    _malformed = False
+
     def set_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options) -> None:
         super().set_arguments(args, kwargs, options)
-        if not self._says_connect_timeout():
+        dsn = self.kwargs.get("dsn", self.args[0] if self.args else None)
+        parsed = self._parse(dsn) if dsn else {}
+        self.secrets = (*(text for text in (dsn, parsed.get("password")) if text), *self.secrets)
+        if "connect_timeout" not in {**parsed, **self.kwargs} and "PGCONNECT_TIMEOUT" not in os.environ:
             # libpq takes whole seconds; the pool's own limit is exact and holds in any case, but a libpq that gives
             # up by itself gives its thread back.
             self.kwargs["connect_timeout"] = max(2, math.ceil(options.connect_timeout))
 
-    def _says_connect_timeout(self) -> bool:
-        if "connect_timeout" in self.kwargs or "PGCONNECT_TIMEOUT" in os.environ:
-            return True
-        dsn = self.kwargs.get("dsn", self.args[0] if self.args else None)
-        if not dsn:
-            return False
+    def _parse(self, dsn: str) -> dict[str, str]:
         try:
-            return "connect_timeout" in self.dbapi.extensions.parse_dsn(dsn)
-        except self.dbapi.Error:
-            return True  # connecting will say what is wrong with it
+            parsed = dict(self.dbapi.extensions.parse_dsn(dsn))
+        except self.dbapi.Error:  # connecting will say what is wrong with it
+            parsed = {"port": "unknown"}
+        # A "/" or "@" in a password takes the rest of a URL for something else, which parse_dsn does not mind.
+        self._malformed = not all(port.isdecimal() for port in parsed.get("port", "").split(",") if port)
+        return parsed
+
+    def is_retryable(self, error: BaseException) -> bool:
+        return not self._malformed and super().is_retryable(error)
 
     def prepare(self, connection: Any) -> None:
         if connection.autocommit:  # by cp_openfun; when to be in a transaction is the pool's to say
@@ -74,6 +81,9 @@ class Psycopg2Driver(Driver):
     def commit(self, connection: Any) -> None:
         self.check_commit(connection)
         connection.commit()
+        if self.in_transaction(connection):  # begun by a statement in autocommit, of which commit() knows nothing
+            with connection.cursor() as cursor:
+                cursor.execute("COMMIT")
 
     def rollback(self, connection: Any) -> None:
         connection.rollback()
@@ -94,8 +104,15 @@ class Psycopg2Driver(Driver):
 
     def restore(self, connection: Any, session: tuple[object, object, object]) -> None:
         if self.session(connection) != session:
-            self.begin(connection)  # with autocommit on, each of these would be a round trip
+            # With autocommit on these are round trips, and must be: what was set that way is set in the server.
             connection.isolation_level, connection.readonly, connection.deferrable = session
+
+    def types(self, connection: Any) -> dict[Any, Any] | None:
+        return dict(connection.string_types)
+
+    def set_types(self, connection: Any, types: Mapping[Any, Any] | None) -> None:
+        connection.string_types.clear()
+        connection.string_types.update(types or {})
 
     def explain(self, error: BaseException) -> None:
         if isinstance(error, self.dbapi.errors.NoActiveSqlTransaction):

@@ -7,11 +7,16 @@
   unlike the shared cache it honours the busy time-out. It lives as long as any connection: an anchor is kept until the
   pool closes.
 - A connection is used by one thread at a time, but not always by the same: ``check_same_thread`` must be off.
+- A connection must not be closed while another thread is inside a call on it: that frees memory in use. `interrupt()`
+  is the one call that may come from elsewhere.
+- From Python 3.12 on, a connection's ``autocommit`` decides who begins transactions. The pool's way is the old one,
+  `LEGACY_TRANSACTION_CONTROL`; with another, `commit()` may do nothing, or leave the next transaction open.
 - There is no server to lose: no ping, no descriptor to watch.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Mapping
@@ -45,11 +50,13 @@ class SqliteDriver(Driver):
     """sqlite3, or a module that is a newer build of it (pysqlite3)."""
 
     rest = float("inf")
+    by_hand = True
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
         self._begin = "BEGIN IMMEDIATE"
-        self._lent_level = ""
+        self._lent_level: str | None = ""
+        self._control: int | None = getattr(dbapi, "LEGACY_TRANSACTION_CONTROL", None)
         self._in_memory = False
         self._anchor: Any = None
         self._anchor_lock = threading.Lock()
@@ -70,7 +77,9 @@ class SqliteDriver(Driver):
         level = arguments.get("isolation_level") or ""
         if not isinstance(level, str) or level.upper() not in ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"):
             raise ValueError(f"isolation_level must be DEFERRED, IMMEDIATE or EXCLUSIVE, or be left out, not {level!r}")
-        if level:
+        if arguments.get("isolation_level", "") is None:
+            self._lent_level = None
+        elif level:
             self._begin, self._lent_level = f"BEGIN {level.upper()}", level
         arguments.update(check_same_thread=False, isolation_level=None)
         if _is_private(arguments.get("database"), bool(arguments.get("uri"))):
@@ -96,8 +105,14 @@ class SqliteDriver(Driver):
             self.close(anchor)
 
     def prepare(self, connection: Any) -> None:
+        self._take_control(connection)
         if connection.isolation_level is not None:  # by cp_openfun
             connection.isolation_level = None
+
+    def _take_control(self, connection: Any) -> None:
+        """``autocommit`` back to the pool's way, if a user's function set it. What is open stays open."""
+        if self._control is not None and connection.autocommit != self._control:
+            connection.autocommit = self._control
 
     # Transactions
 
@@ -122,8 +137,15 @@ class SqliteDriver(Driver):
         connection.execute("BEGIN")
 
     def commit(self, connection: Any) -> None:
+        self._take_control(connection)
         if connection.in_transaction:  # else the function has said COMMIT itself
             connection.commit()
+            if connection.in_transaction:
+                raise self.dbapi.OperationalError("the transaction is still open after commit(): nothing is committed")
+
+    def rollback(self, connection: Any) -> None:
+        self._take_control(connection)
+        connection.rollback()
 
     def in_transaction(self, connection: Any) -> bool:
         return bool(connection.in_transaction)
@@ -134,9 +156,11 @@ class SqliteDriver(Driver):
         connection.isolation_level = self._lent_level
 
     def session(self, connection: Any) -> object:
-        return connection.isolation_level
+        return (connection.row_factory, connection.text_factory)
 
     def restore(self, connection: Any, session: Any) -> None:
+        connection.row_factory, connection.text_factory = session
+        self._take_control(connection)
         if connection.isolation_level is not None:
             connection.isolation_level = None  # commits, so only outside a transaction
 
@@ -154,14 +178,17 @@ class SqliteDriver(Driver):
 
 def _is_private(database: Any, uri: bool) -> bool:
     """Whether each connection to *database* would get a database of its own."""
-    if not isinstance(database, str):
+    if not isinstance(database, (str, bytes, os.PathLike)):
         return False
+    database = os.fsdecode(database)
     if database in ("", ":memory:"):
         return True
     if not uri or not database.startswith("file:"):
         return False
     name, _, query = database.removeprefix("file:").partition("#")[0].partition("?")
     asked = dict(parse_qsl(query))
-    if asked.get("cache") == "shared" or asked.get("vfs") == "memdb":
+    if asked.get("vfs") == "memdb":
+        return not name.startswith("/")
+    if asked.get("cache") == "shared":
         return False
     return name in ("", ":memory:") or asked.get("mode") == "memory"

@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 import netcore
-from asyncdb import ConnectionPool, DeadlineExceeded, NotCheckedOut, PoolClosed, PoolOverloaded, WrongThread
+from asyncdb import (
+    CommitUnknown,
+    ConnectionPool,
+    DeadlineExceeded,
+    NotCheckedOut,
+    PoolClosed,
+    PoolOverloaded,
+    WrongThread,
+)
 from asyncdb.adbapi import Connection, Transaction
 from asyncdb.testing import HANG, ScriptedConnection, ScriptedDriver
 from netcore.defer import CancelledError, Deferred, DeferredList, gatherResults
@@ -767,8 +775,13 @@ def test_a_lent_connection_is_cut_at_the_deadline_and_may_still_be_given_back(dr
         pool = pool_on(driver)
         connection = await pool.connect()
         await pool.close(deadline=0.02)
-        assert driver.connections[0].closed
+        assert driver.calls["close"] == 0  # its borrower's thread may be inside a call on it
+        assert driver.connections[0]._client is not None
+        assert driver.connections[0]._client.recv(1) == b""
+        with pytest.raises(PoolClosed, match="only there to be given back"):
+            connection.cursor()
         await pool.disconnect(connection)
+        assert driver.connections[0].closed
 
     drive(main)
 
@@ -970,3 +983,100 @@ def test_noisy_logs_connections_but_no_arguments(drive: Drive, caplog: pytest.Lo
         drive(main)
     assert "connected" in caplog.text
     assert "geheim" not in caplog.text
+
+
+# ------------------------------------------------------------------------------------- errors of connecting, and loops
+
+
+def test_an_error_of_openfun_is_not_tried_again_unless_the_connection_was_lost(drive: Drive) -> None:
+    driver = ScriptedDriver(sockets=True)
+    attempts: list[Any] = []
+
+    def openfun(connection: Any) -> None:
+        attempts.append(connection)
+        if len(attempts) == 1:
+            raise driver.OperationalError("no such role")
+        if len(attempts) == 2:
+            connection.kill()
+            connection.cursor()
+
+    async def main() -> None:
+        async with pool_on(driver, cp_openfun=openfun) as pool:
+            with pytest.raises(driver.OperationalError, match="no such role"):
+                await pool.runQuery("a")
+            assert await pool.runQuery("b") == [(1,)]
+
+    drive(main)
+    assert len(attempts) == 3
+
+
+def test_passwords_stay_out_of_logs_messages_and_tracebacks(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = ScriptedDriver()
+    refused = driver.OperationalError("cannot log in with geheim\nHINT: geheim")
+    wrong = driver.when("connect", driver.ProgrammingError("no"), times=1)
+
+    async def main() -> None:
+        async with ConnectionPool(driver, password="geheim", cp_timeout=0.05) as pool:
+            with pytest.raises(driver.ProgrammingError) as error:
+                await pool.runQuery("a")
+            traceback = error.value.__traceback__
+            while traceback is not None:
+                assert traceback.tb_frame.f_code.co_name != "connect"
+                traceback = traceback.tb_next
+            driver.when("connect", refused)
+            with pytest.raises(DeadlineExceeded) as caught:
+                await pool.runQuery("b")
+            assert "cannot log in with ***" in str(caught.value)
+            assert "geheim" not in str(caught.value)
+
+    drive(main)
+    assert wrong.count == 1
+    assert "cannot log in with ***" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_a_pool_of_a_stopped_loop_says_so_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_on(ScriptedDriver())
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        assert first.run_until_complete(_query(pool)) == [(1,)]
+        with pytest.raises(WrongThread, match="stopped and not closed"):
+            second.run_until_complete(_query(pool))
+        assert first.run_until_complete(_query(pool)) == [(1,)]
+        first.close()
+        assert second.run_until_complete(_query(pool)) == [(1,)]
+        second.run_until_complete(_close(pool))
+    finally:
+        first.close()
+        second.close()
+
+
+async def _close(pool: ConnectionPool) -> None:
+    await pool.close()
+
+
+def test_a_timer_that_a_thread_asks_for_is_set(drive: Drive) -> None:
+    """A thread's failure to connect makes the next moment of interest: nobody else would see to it."""
+    driver = ScriptedDriver()
+    driver.when("connect", driver.OperationalError("refused"), times=2)
+
+    async def main() -> None:
+        async with pool_on(driver, cp_timeout=None) as pool:
+            assert await pool.runQuery("select") == [(1,)]
+
+    drive(main)
+
+
+def test_a_connection_whose_commit_was_lost_is_not_rolled_back(drive: Drive) -> None:
+    driver = ScriptedDriver()
+    driver.when("commit", driver.OperationalError("gone"), times=1)
+
+    async def main() -> None:
+        async with pool_on(driver, cp_max=1) as pool:
+            with pytest.raises(CommitUnknown):
+                await pool.runOperation("insert")
+            assert driver.calls["rollback"] == 0
+            await pool.runOperation("insert")
+
+    drive(main)
+    assert driver.calls["connect"] == 2

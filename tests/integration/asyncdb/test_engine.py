@@ -352,3 +352,159 @@ def test_a_memory_database(drive: Drive) -> None:
 def test_a_driver_without_a_dialect_is_refused() -> None:
     with pytest.raises(ValueError, match="SQLAlchemy knows no dialect for ScriptedDriver"):
         Engine(ConnectionPool(ScriptedDriver()))
+
+
+# ------------------------------------------------------------------------------------------ commits by f, and checkouts
+
+
+def _commit(connection: sa.Connection) -> None:
+    _insert_and_fail(connection)
+    connection.commit()
+
+
+def _begin(connection: sa.Connection) -> None:
+    with connection.begin():
+        _insert_and_fail(connection)
+
+
+def _session(connection: sa.Connection) -> None:
+    with Session(connection) as session:
+        _insert_and_fail(session)
+        session.commit()
+
+
+def _insert_and_fail(connection: Any) -> None:
+    connection.execute(sa.insert(people), [{"name": "ann", "facts": {}}])
+    try:
+        connection.execute(sa.text("SELECT nonsense"))
+    except sa.exc.DBAPIError:
+        pass
+
+
+@pytest.mark.parametrize("function", [_commit, _begin, _session])
+def test_a_commit_of_the_functions_own_in_a_failed_transaction_fails(
+    drive: Drive, database: Database, function: Any
+) -> None:
+    async def main() -> None:
+        async with Engine.fromURL(database.url, cp_max=1) as engine:
+            await engine.run(metadata.create_all)
+            with pytest.raises(Exception, match="nothing can be committed"):
+                await engine.run(function)
+            assert await engine.run(names) == []
+
+    drive(main)
+
+
+@pytest.mark.parametrize("way", ["commit", "begin", "session"])
+def test_a_connection_lost_in_a_commit_of_the_functions_own_is_reported_as_not_known(
+    drive: Drive, database: Database, way: str
+) -> None:
+    def cut(connection: Any) -> None:
+        (pid,) = connection.scalars(sa.text("SELECT pg_backend_pid()"))
+        database.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        wait_until(lambda: pid not in database.backends(), "the backend is gone")
+
+    def function(connection: sa.Connection) -> None:
+        if way == "commit":
+            cut(connection)
+            connection.commit()
+        elif way == "begin":
+            with connection.begin():
+                cut(connection)
+        else:
+            with Session(connection) as session:
+                cut(session)
+                session.commit()
+
+    async def main() -> None:
+        async with Engine.fromURL(database.url, cp_max=1) as engine:
+            with pytest.raises(CommitUnknown):
+                await engine.run(function)
+            assert await engine.run(lambda c: c.scalar(sa.select(1))) == 1
+
+    drive(main)
+
+
+def test_a_connection_lost_in_the_second_phase_is_reported_as_not_known(drive: Drive, url: str) -> None:
+    async def main() -> None:
+        async with Engine.fromURL(url, cp_max=1) as engine:
+            lost = sa.exc.OperationalError("COMMIT PREPARED", None, Exception("gone"), connection_invalidated=True)
+            refused = sa.exc.OperationalError("COMMIT PREPARED", None, Exception("refused"))
+            for error, kind in ((lost, CommitUnknown), (refused, sa.exc.OperationalError)):
+
+                def second_phase(*args: Any, error: Exception = error) -> None:
+                    assert engine._shared._current.call is not None
+                    assert engine._shared._current.call.committing
+                    raise error
+
+                engine._shared._commit_twophase = second_phase
+                with pytest.raises(kind):
+                    await engine.run(lambda c: c.engine.dialect.do_commit_twophase(c, "x"))
+
+    drive(main)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda c: c.engine.connect(),
+        lambda c: metadata.create_all(c.engine),
+        lambda c: Session(c.engine).execute(sa.select(1)),
+    ],
+)
+def test_a_second_checkout_inside_a_function_is_refused(drive: Drive, url: str, second: Any) -> None:
+    def function(connection: sa.Connection) -> None:
+        add(connection, "outer")
+        with pytest.raises(RuntimeError, match="use the connection you were given"):
+            second(connection)
+        raise LookupError
+
+    async def main() -> None:
+        async with Engine.fromURL(url, cp_max=1) as engine:
+            await engine.run(metadata.create_all)
+            for _ in range(2):
+                with pytest.raises(LookupError):
+                    await engine.run(function)
+            assert await engine.run(names) == []
+
+    drive(main)
+
+
+def test_types_of_plain_queries_do_not_depend_on_the_engine(drive: Drive, database: Database) -> None:
+    query = "SELECT '7a2b0f00-0000-4000-8000-000000000000'::uuid"
+
+    async def main() -> None:
+        async with ConnectionPool("psycopg2", database.dsn, cp_max=1) as pool:
+            for engine in (Engine(pool), Engine(pool)):
+                ((before,),) = await pool.runQuery(query)
+                found = await engine.run(lambda c: c.scalar(sa.text(query)))
+                ((after,),) = await pool.runQuery(query)
+                assert (type(before), type(found).__name__, type(after)) == (str, "UUID", str)
+                assert await engine.run(lambda c: sa.inspect(c).get_table_names()) == []
+
+    drive(main)
+
+
+def test_the_engines_of_a_pool_share_what_sqlalchemy_knows(drive: Drive, url: str) -> None:
+    async def main() -> None:
+        async with Engine.fromURL(url) as engine:
+            assert Engine(engine.pool)._shared is engine._shared
+
+    drive(main)
+
+
+def test_iterators_over_results_are_refused(drive: Drive, url: str) -> None:
+    def mapped(connection: sa.Connection) -> Any:
+        return map(str, connection.scalars(sa.select(people.c.name)))
+
+    def iterated(connection: sa.Connection) -> Any:
+        return iter(connection.execute(sa.select(people)))
+
+    async def main() -> None:
+        async with Engine.fromURL(url, cp_max=1) as engine:
+            await engine.run(metadata.create_all)
+            for function in (mapped, iterated):
+                with pytest.raises(TypeError, match="fetch inside"):
+                    await engine.run(function)
+
+    drive(main)

@@ -676,3 +676,36 @@ def test_an_illegal_event_changes_nothing() -> None:
         pool.core.returned(entry, pool.now)
     assert entry.state is EntryState.IDLE
     assert [pool.core.count(state) for state in EntryState] == counts
+
+
+# ------------------------------------------------------------------------- errors of connecting beside live connections
+
+
+@pytest.mark.parametrize("lends", [False, True])
+def test_an_error_no_retry_mends_fails_nobody_while_another_connection_can_serve(lends: bool) -> None:
+    pool = Pool(max=2)
+    entry, _ = pool.busy()
+    if lends:
+        assert pool.core.lent(entry)
+    waiting = pool.submit()
+    wrong = TypeError("wrong")
+    pool.fail(wrong, retryable=False)
+    assert pool.failed == []
+    assert pool.outages == [wrong]
+    if lends:
+        pool.do(pool.core.returned(entry, pool.now))
+        pool.tell(pool.core.cleaned, entry)
+    else:
+        pool.tell(pool.core.finished, entry)
+    assert entry.job is waiting
+
+
+def test_a_forsaken_connection_is_ended_and_makes_room() -> None:
+    pool = Pool(max=1)
+    entry, _ = pool.busy()
+    assert pool.core.lent(entry)
+    waiting = pool.submit()
+    pool.do(pool.core.forsaken(entry))
+    pool.carry.remove(entry)
+    pool.tell(pool.core.ended, entry)
+    assert pool.connect().job is waiting

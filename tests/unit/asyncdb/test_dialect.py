@@ -327,3 +327,57 @@ def test_interrupting_a_closed_sqlite_connection_does_nothing() -> None:
     driver.close(connection)
     driver.cut(connection)
     driver.dispose()
+
+
+def test_only_a_connection_that_must_not_write_begins_without_the_lock(tmp_path: Path) -> None:
+    driver = loaded("sqlite3", str(tmp_path / "p.db"), timeout=0)
+    connection, holder = driver.connect(), driver.connect()
+    driver.begin(holder)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        driver.begin(connection)
+    assert not driver.in_transaction(connection)
+    driver.rollback(holder)
+    driver.close(connection)
+    driver.close(holder)
+
+
+def test_nothing_to_commit_is_not_committed() -> None:
+    class Connection:
+        in_transaction = False
+        autocommit = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", None)
+
+        def commit(self) -> None:
+            raise AssertionError
+
+    dialect.load("sqlite3").commit(Connection())
+
+
+@pytest.mark.parametrize("database", [b":memory:", b"", Path(":memory:")])
+def test_a_private_database_may_be_named_by_bytes_or_a_path(database: Any) -> None:
+    assert loaded("sqlite3", database).kwargs["database"].startswith("file:/asyncdb-")
+
+
+def test_a_memdb_name_without_a_slash_is_private_too() -> None:
+    assert loaded("sqlite3", "file:x?vfs=memdb", uri=True).kwargs["database"].startswith("file:/asyncdb-")
+
+
+def test_a_malformed_dsn_is_not_tried_again() -> None:
+    refused = psycopg2.OperationalError("whatever")
+    assert not loaded("psycopg2", "this is no dsn").is_retryable(refused)
+    assert not loaded("psycopg2", "postgresql://ann:ge/heim@db:5432/x").is_retryable(refused)
+    assert loaded("psycopg2", "postgresql://ann:geheim@db:5432,db2:5433/x").is_retryable(refused)
+
+
+@pytest.mark.parametrize("dsn", ["host=db password=geheim", "postgresql://ann:geheim@db/x"])
+def test_passwords_and_dsns_are_taken_out_of_messages(dsn: str) -> None:
+    driver = loaded("psycopg2", dsn)
+    told = driver.redact(psycopg2.OperationalError(f"cannot use {dsn}: geheim\nhere: geheim"))
+    assert told == "OperationalError: cannot use ***: ***"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://ann:ge/heim@host:port/x"])
+def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match="not a database URL") as caught:
+        dialect.from_url(url)
+    assert "heim" not in str(caught.value)
+    assert caught.value.__suppress_context__

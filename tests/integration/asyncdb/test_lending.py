@@ -1,0 +1,168 @@
+"""Connections that `connect` lends: who may close them, and how those come back that nobody gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncdb import ConnectionPool, PoolClosed
+from asyncdb.adbapi import Connection
+from asyncdb.testing import ScriptedDriver
+from netcore.threads import deferToThread
+from tests.integration.asyncdb.running import Drive, runAsyncio
+from tests.integration.asyncdb.test_calls import reached
+
+# Thousands of steps of sqlite's between two calls of a Python function: interrupted in the middle.
+ENDLESS = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT count(tick(x)) FROM t"
+
+
+def test_close_interrupts_a_lent_sqlite_connection_and_leaves_closing_it_to_its_borrower(
+    drive: Drive, tmp_path: Path
+) -> None:
+    inside = threading.Event()
+
+    async def main() -> None:
+        pool = ConnectionPool("sqlite3", str(tmp_path / "x.db"))
+        connection = await pool.connect()
+        raw: Any = connection._connection
+        raw.create_function("tick", 1, lambda x: inside.set())
+        closed: list[bool] = []
+        driver_close = pool._driver.close
+        pool._driver.close = lambda c: (closed.append(c is raw), driver_close(c))[1]  # type: ignore[method-assign]
+
+        def work() -> None:
+            with pytest.raises(Exception, match="interrupted"):
+                connection.execute(ENDLESS)
+            with pytest.raises(PoolClosed, match="only there to be given back"):
+                connection.execute("SELECT 1")
+
+        working = deferToThread(work)
+        await deferToThread(inside.wait, 30)
+        await pool.close(0)
+        assert closed == []
+        await working
+        await pool.disconnect(connection)
+        assert closed == [True]
+
+    drive(main)
+
+
+@pytest.mark.parametrize("name", ["psycopg2", "sqlite3"])
+def test_which_drivers_stand_being_closed_from_another_thread(name: str) -> None:
+    assert ConnectionPool(name, "dbname=x")._driver.closes_anywhere is (name == "psycopg2")
+
+
+def test_a_lent_connection_that_is_dropped_is_taken_back(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    driver = ScriptedDriver()
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            connection = await pool.connect()
+            connection.marker = 1
+            del connection
+            gc.collect()
+            assert await pool.runQuery("select") == [(1,)]
+        assert driver.calls["connect"] == 1
+        assert driver.calls["rollback"] >= 1
+
+    with caplog.at_level(logging.WARNING, "asyncdb.pool"):
+        drive(main)
+    assert "dropped without disconnect()" in caplog.text
+
+
+def test_a_dropped_connection_whose_cursor_lives_is_used_by_nobody_else(drive: Drive) -> None:
+    driver = ScriptedDriver()
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            cursor = (await pool.connect()).cursor()
+            gc.collect()
+            assert await pool.runQuery("select") == [(1,)]
+            cursor.execute("still mine")
+        assert driver.calls["connect"] == 2
+
+    drive(main)
+
+
+def test_a_connection_given_back_is_not_taken_back_again(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with ConnectionPool(ScriptedDriver(), cp_max=1) as pool:
+            connection = await pool.connect()
+            await pool.disconnect(connection)
+            del connection
+            gc.collect()
+            await pool.runQuery("select")
+
+    with caplog.at_level(logging.WARNING, "asyncdb.pool"):
+        drive(main)
+    assert not caplog.records
+
+
+def test_a_task_cancelled_as_its_connection_comes_does_not_lose_it() -> None:
+    driver = ScriptedDriver()
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            tasks: list[asyncio.Task[None]] = []
+
+            async def use() -> None:
+                asked = pool.connect()
+                asked.addCallback(cancel_and_pass_on)
+                await pool.disconnect(await asked)
+
+            def cancel_and_pass_on(connection: Connection) -> Connection:
+                # After the Task was told of its result, before it goes on.
+                asyncio.get_running_loop().call_soon(tasks[0].cancel)
+                return connection
+
+            tasks.append(asyncio.ensure_future(use()))
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[0]
+            tasks.clear()
+            gc.collect()
+            assert await pool.runQuery("select") == [(1,)]
+
+    runAsyncio(main)
+    assert driver.calls["connect"] == 1
+
+
+def test_giving_back_is_answered_when_the_reset_takes_too_long(drive: Drive) -> None:
+    driver = ScriptedDriver(sockets=True)
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1, cp_connect_timeout=0.05) as pool:
+            connection = await pool.connect()
+            gate = threading.Event()
+            step = driver.when("rollback", gate, times=1)  # not even a cut brings this thread back
+            given_back = pool.disconnect(connection)
+            await reached(step)
+            assert await given_back is None
+            gate.set()
+
+    drive(main)
+
+
+def test_only_a_connection_that_is_the_pools_is_cut(drive: Drive) -> None:
+    """Not one that is not there yet, or not any more: its descriptor's number may be somebody else's."""
+    driver = ScriptedDriver(sockets=True)
+    gate = threading.Event()
+    cut: list[Any] = []
+
+    async def main() -> None:
+        pool = ConnectionPool(driver, cp_max=1, cp_connect_timeout=0.05)
+        pool._driver.cut = cut.append  # type: ignore[method-assign]
+        driver.when("connect", gate, times=1)
+        call = pool.runQuery("select")
+        await pool.close(deadline=0)
+        with pytest.raises(PoolClosed):
+            await call
+        gate.set()
+
+    drive(main)
+    assert None not in cut
