@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
@@ -50,7 +51,7 @@ def test_waiting_for_a_line_ends_in_time(spawn: Spawn) -> None:
 def test_what_still_runs_is_killed_with_all_it_started() -> None:
     spawn = Spawn()
     child = "import os, signal; print('child', os.getpid()); signal.pause()"
-    program = spawn("sh", "-c", f'{sys.executable} -c "{child}"; true')
+    program = spawn("sh", "-c", f'{shlex.quote(sys.executable)} -c "{child}"; true')
     pid = int(program.wait_for(r"child (\d+)")[1])
     assert pid != program.pid
     spawn.close()
