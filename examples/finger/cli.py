@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     serving = command_on_database("serve", serve, "answer finger queries until Ctrl-C")
-    serving.add_argument("--port", type=int, default=7979, help="the TCP port (default: %(default)s)")
+    serving.add_argument("--port", type=port_number, default=7979, help="the TCP port (default: %(default)s)")
     serving.add_argument("--interface", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
 
     adding = command_on_database("add", on_store(add), "add somebody")
@@ -94,6 +94,16 @@ def serve(arguments: argparse.Namespace) -> int:
     reactor.callWhenRunning(say_what_to_type, service, arguments)
     reactor.run()
     return 0
+
+
+def port_number(text: str) -> int:
+    """The port that *text* names.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 def say_what_to_type(service: FingerService, arguments: argparse.Namespace) -> None:

@@ -77,7 +77,7 @@ async def finger(reactor: Any, target: Target, long: bool = False, patience: flo
     Returns: the answer, in lines that end in ``\\n``.
     Raises: netcore.error.ConnectError, DNSLookupError, ConnectionLost; TimeoutError.
     """
-    question = f"{'/W ' if long else ''}{target.user}\r\n".encode()
+    question = f"{'/W ' if long else ''}{target.user}\r\n".encode("utf-8", "surrogateescape")
     answer: Deferred[bytes] = Deferred()
     endpoint = clientFromString(reactor, f"tcp:{quoteStringArgument(target.host)}:{target.port}:timeout={patience}")
     connection = await connectProtocol(endpoint, _Asking(question, answer))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from asyncdb import AsyncdbError
 from examples.finger import protocol
@@ -145,7 +145,7 @@ class FingerFactory(ServerFactory[FingerProtocol]):
             return [protocol.UNAVAILABLE]
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(AsyncdbError, OperationalError, InterfaceError, OSError):
+        if not failure.check(AsyncdbError, DBAPIError, OSError):
             log.error("an answer could not be found:\n%s", failure.getTraceback())
         elif not self._outage and self._clock.seconds() >= self._quiet_until:
             self._outage = True

@@ -3,8 +3,8 @@
 Functions that take a ``Connection`` are ordinary blocking code. `Store` has them run in the pool's threads, each in a
 transaction of its own, and returns Deferreds.
 
-The tables install themselves: each call makes sure of them until one has succeeded, so that a service may be started
-before its database.
+The tables install themselves: each call makes sure of them until one has succeeded, and again after one that failed, so
+that a service may be started before its database, and outlives one that is replaced.
 """
 
 from __future__ import annotations
@@ -143,18 +143,21 @@ class Store:
                 # Two servers may start at once, and PostgreSQL lets one of them fail for it. Then the tables are there.
                 await self.engine.run(install)
             self._installed = True
-        return await self.engine.run(function, *args, **kwargs)
+        try:
+            return await self.engine.run(function, *args, **kwargs)
+        except DBAPIError:
+            self._installed = False  # the tables may be what is missing: the next call makes sure of them again
+            raise
 
 
 # ------------------------------------------------------------------------------- what runs in a thread of the pool
 
 
 def install(connection: sa.Connection) -> None:
-    """Create the tables and the sample people, unless they were created before."""
-    if sa.inspect(connection).has_table(people.name):
-        return
-    metadata.create_all(connection, checkfirst=False)
-    for person in samples(datetime.now(UTC)):
+    """Create the tables that are missing; if nobody's was there, with the sample people."""
+    first = not sa.inspect(connection).has_table(people.name)
+    metadata.create_all(connection)
+    for person in samples(datetime.now(UTC)) if first else ():
         add(connection, person)
 
 

@@ -142,7 +142,7 @@ class MultiService(Service):
             service.startService()
 
     def removeService(self, service: IService) -> Deferred[Any] | None:
-        """Let *service* go, and stop it if this one runs. Use ``service.disownServiceParent``, which calls this.
+        """Let *service* go, and stop it if either runs. Use ``service.disownServiceParent``, which calls this.
 
         Returns: what stopping it returned.
         Raises: ValueError: it is not one of this one's.
@@ -150,7 +150,7 @@ class MultiService(Service):
         self.services.remove(service)
         if service.name is not None:
             del self._named[service.name]
-        return service.stopService() if self.running else None
+        return service.stopService() if self.running or service.running else None
 
     def privilegedStartService(self) -> None:
         """Call `privilegedStartService` of each, in order."""
@@ -162,7 +162,8 @@ class MultiService(Service):
         """Start each, in order. If one raises, those after it are not started: stop this one to stop the others."""
         super().startService()
         for service in list(self.services):  # not those that are added meanwhile: addService starts them
-            service.startService()
+            if service in self.services:  # nor those that are removed
+                service.startService()
 
     def stopService(self) -> Deferred[Any]:
         """Stop each, in reverse order; a service that fails to stop is logged and does not keep the others from it.
@@ -170,7 +171,12 @@ class MultiService(Service):
         Returns: Deferred firing when all have stopped, with a list of ``(success, result or Failure)``.
         """
         super().stopService()
-        return DeferredList([self._stop(service) for service in reversed(self.services)], consumeErrors=True)
+        stopping = [
+            self._stop(service)
+            for service in list(reversed(self.services))
+            if service in self.services  # else it was removed meanwhile, and stopped for it
+        ]
+        return DeferredList(stopping, consumeErrors=True)
 
     @staticmethod
     def _stop(service: IService) -> Deferred[Any]:

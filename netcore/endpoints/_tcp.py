@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from netcore.defer import Deferred, fail, succeed
@@ -61,9 +62,15 @@ class TCP6ServerEndpoint(TCP4ServerEndpoint):
     """A TCP port to listen on, over IPv6; by default on all addresses.
 
     Args: as for `TCP4ServerEndpoint`; *interface* is an IPv6 address.
+    Raises: ValueError: it is not.
     """
 
     def __init__(self, reactor: IReactorTCP, port: int, backlog: int = 50, interface: str = "::") -> None:
+        interface = interface or "::"
+        try:
+            ipaddress.IPv6Address(interface.partition("%")[0])
+        except ValueError:
+            raise ValueError(f"{interface!r} is no IPv6 address to listen on") from None
         super().__init__(reactor, port, backlog, interface)
 
 

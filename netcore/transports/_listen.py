@@ -93,6 +93,10 @@ class Port:
             if sock is not None:
                 sock.close()
             raise CannotListenError(self.interface, self.port, error) from error
+        except (TypeError, UnicodeError) as error:  # a host name that cannot be one
+            if sock is not None:
+                sock.close()
+            raise CannotListenError(self.interface, self.port, OSError(errno.EINVAL, str(error))) from error
         except BaseException:
             if sock is not None:
                 sock.close()

@@ -137,7 +137,7 @@ def test_mistakes_are_said_in_one_line(finger: Any, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_end_with_status_2(finger: Any) -> None:
-    for arguments in ((), ("walk",), ("serve", "--port", "x"), ("finger",)):
+    for arguments in ((), ("walk",), ("serve", "--port", "x"), ("serve", "--port", "65536"), ("finger",)):
         assert finger(*arguments)[0] == 2
 
 

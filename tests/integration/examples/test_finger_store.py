@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from examples.finger.records import Person, Session
-from examples.finger.store import InvalidLogin, LoginTaken, Store, UnknownLogin, words_of
+from examples.finger.store import InvalidLogin, LoginTaken, Store, UnknownLogin, metadata, words_of
 
 T = TypeVar("T")
 
@@ -172,3 +173,14 @@ def test_removing_takes_everything_along(url: str) -> None:
 def test_words_are_the_same_however_they_are_written() -> None:
     assert words_of("Åke  ÅKE \ufb01n A\u030ake") == ["fin", "åke"]
     assert words_of("") == []
+
+
+def test_tables_that_have_gone_are_installed_again(url: str) -> None:
+    async def main(store: Store) -> list[str]:
+        await store.install()
+        await store.engine.run(metadata.drop_all)
+        with pytest.raises(DBAPIError):
+            await store.everyone()
+        return await logins(store.everyone())
+
+    assert with_store(url, main) == ["alice", "bjorn", "carroll"]

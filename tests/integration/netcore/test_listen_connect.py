@@ -950,3 +950,10 @@ def test_connector_can_be_made_by_hand(reactor: Reactor) -> None:
     connector = Connector(reactor, "127.0.0.1", 9, Client(), None, None)
     assert connector.state == "disconnected"
     connector.disconnect()
+
+
+@pytest.mark.parametrize("interface", ["a\0b", "\udcff", "no such address"])
+def test_an_interface_that_cannot_be_one_is_refused(reactor: Reactor, interface: str) -> None:
+    with pytest.raises(CannotListenError):
+        reactor.listenTCP(0, Factory(), interface=interface)
+    assert reactor.getDelayedCalls() == []

@@ -236,3 +236,38 @@ def test_services_are_added_to_an_application(notes: list[str]) -> None:
 def test_a_negative_id_is_refused(kind: Any, options: Any) -> None:
     with pytest.raises(ValueError, match="not negative"):
         kind(**options)
+
+
+@pytest.mark.parametrize("when", ["startService", "stopService"])
+def test_a_service_removed_by_another_one_meanwhile_is_stopped_once_and_not_started(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, first, second, third = MultiService(), Service(), Service(), Service()
+    calls: list[str] = []
+
+    def note(service: Service, name: str, victim: Service | None = None) -> None:
+        for method in ("startService", "stopService"):
+            original = getattr(service, method)
+
+            def noting(method: str = method, original: Any = original) -> Any:
+                calls.append(f"{method[:-7]} {name}")
+                if victim is not None and method == when and victim.parent is not None:
+                    victim.disownServiceParent()
+                return original()
+
+            monkeypatch.setattr(service, method, noting)
+
+    for service in (first, second, third):
+        service.setServiceParent(whole)
+    remover, victim = (first, third) if when == "startService" else (third, first)
+    note(first, "first", victim if remover is first else None)
+    note(second, "second")
+    note(third, "third", victim if remover is third else None)
+    whole.startService()
+    whole.stopService()
+    assert not victim.running
+    name = "third" if victim is third else "first"
+    assert calls.count(f"stop {name}") == 1
+    if when == "startService":
+        assert f"start {name}" not in calls
+    assert calls.count("stop second") == 1

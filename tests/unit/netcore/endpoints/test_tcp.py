@@ -239,3 +239,10 @@ def test_what_carries_the_protocol_provides_what_the_protocol_provides(reactor: 
 def test_endpoints_say_what_they_are() -> None:
     assert "port=79" in repr(TCP4ServerEndpoint(None, 79))  # type: ignore[arg-type]
     assert "host='h'" in repr(TCP4ClientEndpoint(None, "h", 79))  # type: ignore[arg-type]
+
+
+def test_tcp6_listens_on_ipv6_addresses_only() -> None:
+    assert "interface='::'" in repr(TCP6ServerEndpoint(ScriptedReactor(), 80, interface=""))
+    for wrong in ("127.0.0.1", "localhost"):
+        with pytest.raises(ValueError, match="no IPv6 address"):
+            TCP6ServerEndpoint(ScriptedReactor(), 80, interface=wrong)
