@@ -8,6 +8,7 @@ reactor that runs.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from types import ModuleType
@@ -22,6 +23,8 @@ from asyncdb.transaction import Connection, Tasks, Transaction, checkFunction
 from netcore.defer import Deferred, fail, succeed
 
 __all__ = ["Connection", "ConnectionLost", "ConnectionPool", "Transaction"]
+
+_running_loop = asyncio._get_running_loop  # None where none runs
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -178,11 +181,11 @@ class ConnectionPool:
         Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever the driver raises.
         Threading: call in the reactor's thread.
         """
-        return self._call(self._tasks.query, None, (sql, *args), kwargs, False)
+        return self._call(self._tasks.query, None, (sql, *args), kwargs)
 
     def runOperation(self, sql: Any, /, *args: Any, **kwargs: Any) -> Deferred[None]:
         """Execute one statement and fire with None. As `runQuery` in everything else."""
-        return self._call(self._tasks.operation, None, (sql, *args), kwargs, False)
+        return self._call(self._tasks.operation, None, (sql, *args), kwargs)
 
     def runInteraction(
         self, interaction: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
@@ -199,7 +202,7 @@ class ConnectionPool:
         Threading: call in the reactor's thread; *interaction* runs in a worker thread, in the caller's contextvars.
         """
         checkFunction(interaction)
-        return self._call(self._tasks.interaction, interaction, args, kwargs, True)
+        return self._call(self._tasks.interaction, interaction, args, kwargs)
 
     def runWithConnection(
         self, func: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
@@ -209,7 +212,7 @@ class ConnectionPool:
         *func* may commit and roll back as it goes; each time, the next transaction begins.
         """
         checkFunction(func)
-        return self._call(self._tasks.withConnection, func, args, kwargs, True)
+        return self._call(self._tasks.withConnection, func, args, kwargs)
 
     # Connections for longer.
 
@@ -223,7 +226,7 @@ class ConnectionPool:
         Returns: Deferred firing with a `Connection`. Cancelling it gives the connection back.
         Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever connecting raises.
         """
-        return self._call(self._tasks.lend, None, (), {}, True, True)
+        return self._call(self._tasks.lend, None, (), {})
 
     def disconnect(self, conn: Connection) -> Deferred[None]:
         """Give back a connection that `connect` handed out. What is not committed is rolled back.
@@ -247,24 +250,22 @@ class ConnectionPool:
 
     # Inside.
 
-    def _call(
-        self,
-        task: Task,
-        function: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        foreign: bool,
-        lends: bool = False,
-    ) -> Deferred[Any]:
+    def _call(self, task: Task, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Deferred[Any]:
+        crew = self._crew
         try:
-            crew = self._crew
-            if crew is None or crew.ended or crew.host.isGone():
-                crew = self._open()
-            else:
-                crew.host.checkThread()
-            return crew.submit(Call(crew, task, function, args, kwargs, foreign, lends))
+            if crew is None or _running_loop() is not crew.loop:  # else it is here, and takes calls
+                crew = self._ready()
+            return crew.submit(Call(crew, task, function, args, kwargs))
         except (PoolClosed, PoolOverloaded) as error:
             return fail(error.with_traceback(None))
+
+    def _ready(self) -> Crew:
+        """The crew, if this is its thread and its host is not gone; else a new one."""
+        crew = self._crew
+        if crew is None or crew.ended or crew.host.isGone():
+            return self._open()
+        crew.host.checkThread()
+        return crew
 
     def _open(self) -> Crew:
         """The crew for a call when there is none, or one that ended."""

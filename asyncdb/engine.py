@@ -28,7 +28,7 @@ from sqlalchemy.engine.result import MappingResult
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
-from asyncdb._worker import Call, Slot
+from asyncdb._worker import Call, Slot, Task
 from asyncdb.adbapi import ConnectionPool
 from asyncdb.dialect import Driver
 from asyncdb.errors import CommitUnknown
@@ -104,6 +104,7 @@ class _Shared:
     def __init__(self, driver: Driver, dialect_name: str) -> None:
         self._driver = driver
         self._current = _Current()
+        self.task = Task(self._run, foreign=True)
         self.engine = sqlalchemy.create_engine(
             URL.create(dialect_name.replace(".", "+")),
             module=driver.dbapi,
@@ -119,7 +120,7 @@ class _Shared:
         dialect.do_commit_twophase = self._commit_prepared
         event.listen(self.engine, "handle_error", _leave_the_others)
 
-    def run(self, slot: Slot, call: Call) -> Any:
+    def _run(self, slot: Slot, call: Call) -> Any:
         """Run the function of *call*."""
         current, driver = self._current, self._driver
         current.slot, current.call = slot, call
@@ -218,7 +219,7 @@ class Engine:
         caller's contextvars.
         """
         checkFunction(f)
-        return self.pool._call(self._shared.run, f, args, kwargs, True)
+        return self.pool._call(self._shared.task, f, args, kwargs)
 
     def close(self, deadline: float = 5.0) -> Deferred[None]:
         """Close the pool; see `ConnectionPool.close`."""

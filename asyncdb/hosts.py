@@ -17,7 +17,10 @@ from netcore.defer import Deferred
 from netcore.error import ReactorNotRunning
 from netcore.reactors import Reactor
 
-__all__ = ["Host", "ReactorHost", "Timer", "find"]
+__all__ = ["NOWHERE", "Host", "ReactorHost", "Timer", "find"]
+
+NOWHERE: object = object()
+"""In place of an asyncio loop: none that runs is this one."""
 
 
 class Timer(Protocol):
@@ -35,8 +38,12 @@ class Timer(Protocol):
 class Host(Protocol):
     """What the pool needs of whatever it runs on.
 
+    Attributes: *loop*, the asyncio loop whose running means that this is the host's thread, and that the host is not
+        gone; `NOWHERE` for a host without one.
     Threading: `callFromThread` and `seconds` in any thread, the rest in the host's.
     """
+
+    loop: object
 
     def seconds(self) -> float:
         """A monotonic clock."""
@@ -83,7 +90,8 @@ class ReactorHost:
         self.callLater: Callable[..., Timer] = reactor.callLater
         self.callFromThread: Callable[..., None] = reactor.callFromThread
         self.makeDeferred: Callable[[Callable[[Any], object]], Deferred[Any]] = Deferred
-        self._loop = loop = getattr(reactor, "loop", None)
+        loop = getattr(reactor, "loop", None)
+        self.loop: object = NOWHERE if loop is None else loop
         self.isGone: Callable[[], bool] = _never if loop is None else loop.is_closed
         self._thread: int | None = None  # that of the reactor, once it has been seen running
 
@@ -92,7 +100,7 @@ class ReactorHost:
         here = threading.get_ident()
         if here == self._thread:
             loop = asyncio._get_running_loop()
-            if loop is None or loop is self._loop or self._loop is None:
+            if loop is None or loop is self.loop or self.loop is NOWHERE:
                 return
             raise WrongThread(
                 f"this pool belongs to {self.reactor!r}, whose loop is stopped and not closed, while another loop runs "

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet, finalize
 
 from asyncdb._core import EntryState
-from asyncdb._worker import Call, Slot
+from asyncdb._worker import Call, Slot, Task
 from asyncdb.dialect import Driver
 from asyncdb.errors import CommitUnknown, PoolClosed
 from netcore.defer import Deferred
@@ -257,7 +257,8 @@ class Tasks:
     Args:
         pool: for the factories of `Connection` and `Transaction`.
         driver: the driver.
-    Threading: every method in a worker thread, with a connection that is this call's alone.
+    Attributes: *query*, *operation*, *interaction*, *withConnection*, *lend*.
+    Threading: what they run, in a worker thread, with a connection that is this call's alone.
     """
 
     def __init__(self, pool: ConnectionPool, driver: Driver) -> None:
@@ -265,6 +266,11 @@ class Tasks:
         self._driver = driver
         self._autocommit = driver.autocommit
         self._bare = True
+        self.query = Task(self._query)
+        self.operation = Task(self._operation)
+        self.interaction = Task(self._interaction, foreign=True)
+        self.withConnection = Task(self._with_connection, foreign=True)
+        self.lend = Task(self._lend, foreign=True, lends=True)
 
     def prepare(self) -> None:
         """The pool starts: with factories of the user's own, statements go through them, as in adbapi."""
@@ -273,7 +279,7 @@ class Tasks:
 
     # One statement.
 
-    def query(self, slot: Slot, call: Call) -> Any:
+    def _query(self, slot: Slot, call: Call) -> Any:
         """Execute one statement; returns its rows, none for a statement that has no rows to give."""
         if not (slot.plain and self._bare):
             return self._statement(slot, call, _rows)
@@ -291,7 +297,7 @@ class Tasks:
         cursor.close()
         return rows
 
-    def operation(self, slot: Slot, call: Call) -> None:
+    def _operation(self, slot: Slot, call: Call) -> None:
         """Execute one statement; its rows, if there are any, are left."""
         self._statement(slot, call, _nothing)
 
@@ -328,7 +334,7 @@ class Tasks:
 
     # User's functions.
 
-    def interaction(self, slot: Slot, call: Call) -> Any:
+    def _interaction(self, slot: Slot, call: Call) -> Any:
         """A function of a Transaction."""
         connection = self._wrap(slot, call)
         self._driver.begin(slot.connection)
@@ -345,7 +351,7 @@ class Tasks:
         commit(self._driver, slot, call)
         return result
 
-    def withConnection(self, slot: Slot, call: Call) -> Any:
+    def _with_connection(self, slot: Slot, call: Call) -> Any:
         """A function of a Connection."""
         connection = self._wrap(slot, call)
         self._driver.begin(slot.connection)
@@ -357,7 +363,7 @@ class Tasks:
         commit(self._driver, slot, call)
         return result
 
-    def lend(self, slot: Slot, call: Call) -> Connection:
+    def _lend(self, slot: Slot, call: Call) -> Connection:
         """The connection itself, with the driver's usual ways."""
         self._driver.lend(slot.connection)
         connection = self._wrap(slot, None)

@@ -1,6 +1,7 @@
 """The pure core of the pool: what it decides (`_decide`), and the states behind the decisions (`_states`). Private."""
 
-from asyncdb._core._decide import Core, Orders
+from asyncdb._core._decide import Core
+from asyncdb._core._orders import Orders
 from asyncdb._core._states import (
     ENTRY_TABLE,
     JOB_TABLE,

@@ -11,7 +11,8 @@ Invariants, for whoever calls holding one lock:
 - Jobs are served first come, first served. A job leaves the queue only for an entry known good; one whose connection
   turns out suspect before anything was sent goes back to its place. All jobs have the same time limit, so the order of
   the queue is the order of deadlines, and one timer for its head is enough.
-- A connection that rested a moment only and a job that could have it never wait side by side.
+- A connection that rested a moment only and a job that could have it never wait side by side; with a database inside
+  the process they may, while the jobs at work are quick (`_crowd`), and then ``wake_at`` is never later than STALL.
 - An illegal event raises IllegalTransition and leaves the state as it was.
 - ``wake_at`` is never later than the earliest moment at which `expire` has something to do.
 """
@@ -20,16 +21,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from asyncdb._core._crowd import STALL, Crowd
+from asyncdb._core._orders import Orders
 from asyncdb._core._outage import Outage
 from asyncdb._core._queue import JobQueue
 from asyncdb._core._states import Entry, EntryEvent, EntryState, Job, JobEvent, JobState, advance, move
 from asyncdb.errors import CommitUnknown, DeadlineExceeded, PoolClosed, PoolOverloaded
 from asyncdb.options import Options
 
-__all__ = ["Core", "Orders"]
+__all__ = ["Core"]
 
 # How long a closing pool waits, after cutting what still ran at its deadline, for the cut threads to come back ...
 CUT_GRACE = 1.0
@@ -49,31 +51,10 @@ _LENT, _RESETTING, _CLOSING, _ABANDONED = (
     EntryState.CLOSING,
     EntryState.ABANDONED,
 )
-
+_STARTED, _FINISHED, _HANDED_OVER = JobEvent.STARTED, JobEvent.FINISHED, EntryEvent.HANDED_OVER
 
 E = TypeVar("E", bound=Entry)
 J = TypeVar("J", bound=Job)
-
-
-@dataclass(slots=True)
-class Orders(Generic[E, J]):
-    """What is to be done after an event, beyond what the state of the event's own entry says.
-
-    Attributes:
-        carry: entries that need a thread now.
-        fail: jobs to fail, each with its error.
-        cut: entries whose connection is to be cut, so that a thread blocked in the driver comes back.
-        outage: connecting has begun to fail, with this error.
-        recovered: connecting works again, after so many failures.
-        drained: the closing pool has no connection left.
-    """
-
-    carry: list[E] = field(default_factory=list)
-    fail: list[tuple[J, BaseException]] = field(default_factory=list)
-    cut: list[E] = field(default_factory=list)
-    outage: BaseException | None = None
-    recovered: int = 0
-    drained: bool = False
 
 
 class Core(Generic[E, J]):
@@ -85,6 +66,7 @@ class Core(Generic[E, J]):
         rest: seconds at rest after which a connection is checked before it is used.
         jitter: gives a number between 0 and 1, so that many pools do not retry in step.
         redact: one line about an error of connecting, without passwords.
+        in_process: the database runs in our threads, and not in a server.
     """
 
     def __init__(
@@ -94,6 +76,7 @@ class Core(Generic[E, J]):
         rest: float,
         jitter: Callable[[], float],
         redact: Callable[[BaseException], str] | None = None,
+        in_process: bool = False,
     ) -> None:
         self._redact = redact or _first_line
         self._options = options
@@ -102,6 +85,7 @@ class Core(Generic[E, J]):
         self._query_timeout = math.inf if options.query_timeout is None else options.query_timeout
         self._make_entry = make_entry
         self._rest = rest
+        self._crowd = Crowd() if in_process else None
 
         self.entries: set[E] = set()
         self.strays: set[E] = set()  # ABANDONED; the thread has not come back yet
@@ -112,7 +96,7 @@ class Core(Generic[E, J]):
         self.gave_up = False  # threads are stuck for good
         self._counts = [0] * len(EntryState)
         self._idle: list[E] = []  # the last is the one used last, and is reused first: the others may rest
-        self._queue: JobQueue[J] = JobQueue()
+        self.queue: JobQueue[J] = JobQueue()
         self._sequence = 0
         self._close_at = math.inf
         self._end_at = math.inf
@@ -126,12 +110,12 @@ class Core(Generic[E, J]):
     @property
     def waiting(self) -> int:
         """Calls in the queue."""
-        return self._queue.alive
+        return self.queue.alive
 
     @property
     def outstanding(self) -> int:
         """Calls that wait or run."""
-        return self._queue.alive + self._counts[_BUSY]
+        return self.queue.alive + self._counts[_BUSY]
 
     def figures(self) -> str:
         """The pool in one line, for messages."""
@@ -140,7 +124,7 @@ class Core(Generic[E, J]):
         return (
             f"pool{name}: total {len(self.entries)} of {self._max}, "
             f"idle {count[_IDLE]}, busy {count[_BUSY]}, lent {count[_LENT]}, "
-            f"connecting {count[_CONNECTING] + count[_CHECKING]}, waiting {self._queue.alive}"
+            f"connecting {count[_CONNECTING] + count[_CHECKING]}, waiting {self.queue.alive}"
         )
 
     # ---------------------------------------------------------------------------------------------------------- jobs
@@ -153,15 +137,17 @@ class Core(Generic[E, J]):
         if self.closing:
             raise PoolClosed("the pool is closed; the call was not made")
         self._sequence = job.sequence = self._sequence + 1
-        if self._query_timeout != math.inf:
-            self._note(now + self._query_timeout)  # it cannot start earlier than now, so this is early enough
-        idle, queue = self._idle, self._queue
-        if idle and not queue.alive and now - idle[-1].since <= self._rest:
+        starting = now + self._query_timeout  # it cannot start earlier than now, so this is early enough
+        if starting < self.wake_at:
+            self.wake_at = starting
+        idle, queue = self._idle, self.queue
+        if idle and not queue.alive and now - idle[-1].since <= self._rest and not self._crowded(now):
             entry = idle.pop()
             self._move(entry, EntryEvent.ASSIGNED)
             self._start(entry, job, now)
             return Orders(carry=[entry])
-        if queue.alive >= self._max_waiting and not self._has_room(now):
+        full = queue.alive >= self._max_waiting
+        if full and not self._has_room(now):
             told = f"as many calls wait as may (cp_max_waiting={self._max_waiting}); this one was not made."
             raise PoolOverloaded(f"{told} {self.figures()}")
         queue.append(job)
@@ -169,18 +155,23 @@ class Core(Generic[E, J]):
             self.wake_at = job.deadline
         if not idle and len(self.entries) >= self._max:
             return None  # the usual case under load: a worker that finishes will take it
+        if self._crowd is not None and queue.alive > 1 and self.wake_at <= now + STALL and not full:
+            return None  # those before it are left to the threads at work, for so long
         orders: Orders[E, J] = Orders()
-        self._match(orders, now)
+        if full or not self._crowded(now):
+            self._match(orders, now)
+        else:
+            self._note(now + STALL)
         return orders
 
     def _has_room(self, now: float) -> bool:
         """Whether one more call than ``cp_max_waiting`` will find a connection that no one else waits for."""
-        return bool(self._idle) or self._queue.alive < self._max_waiting + self._coming() or self._may_grow(now)
+        return bool(self._idle) or self.queue.alive < self._max_waiting + self._coming() or self._may_grow(now)
 
     def cancel(self, job: J) -> None:
         """The caller wants no result any more. A queued job is taken out; a running one is left to its thread."""
         if job.state is JobState.WAITING:
-            self._queue.drop(job)
+            self.queue.drop(job)
         elif job.state is JobState.RUNNING:
             advance(job, JobEvent.ABANDONED)
 
@@ -229,12 +220,20 @@ class Core(Generic[E, J]):
         """The job ended and the connection is clean. With jobs waiting, ``entry.job`` is the next one already."""
         job = entry.job
         assert job is not None
-        advance(job, JobEvent.FINISHED)
+        advance(job, _FINISHED)
+        if self._crowd is not None:
+            self._crowd.ended(now - job.started, self._counts[_BUSY] or 1)
         if entry.state is _ABANDONED:
             entry.job = None
-        elif self._queue.alive and not self.closing:
-            self._move(entry, EntryEvent.HANDED_OVER)
-            self._start(entry, self._queue.pop(), now)
+        elif self.queue.alive and not self.closing:
+            if self._crowded(now, entry):
+                self._move(entry, EntryEvent.FINISHED)
+                entry.job = None
+                self._lay_down(entry, now)
+                self._note(now + STALL)
+            else:
+                move(entry, _HANDED_OVER)  # from BUSY to BUSY: nothing to count
+                self._start(entry, self.queue.pop(), now)
         else:
             self._move(entry, EntryEvent.FINISHED)
             entry.job = None
@@ -260,7 +259,7 @@ class Core(Generic[E, J]):
             return orders
         self._check(entry, now)
         if wanted:
-            self._queue.put_back(self._mine(job))
+            self.queue.put_back(self._mine(job))
             self._note(job.deadline)
         self._match(orders, now)
         return orders
@@ -344,7 +343,8 @@ class Core(Generic[E, J]):
                 self._expire_running(entry, orders, now)
         if now >= self._close_at:
             self._cut_off(orders, now)
-        self._match(orders, now)
+        if not self._crowded(now):
+            self._match(orders, now)
         self._look_drained(orders, now)
         self.wake_at = self._next_wake(now)
         return orders
@@ -358,7 +358,7 @@ class Core(Generic[E, J]):
         self._counts[after] += 1
 
     def _start(self, entry: E, job: J, now: float) -> None:
-        advance(job, JobEvent.STARTED)
+        advance(job, _STARTED)
         job.started = now
         entry.job = job
 
@@ -374,12 +374,25 @@ class Core(Generic[E, J]):
         """Give an entry that has just become free its next task."""
         if self.closing:
             self._move(entry, EntryEvent.RETIRED)
-        elif self._queue.alive:
+        elif self.queue.alive:
             self._move(entry, EntryEvent.ASSIGNED)
-            self._start(entry, self._queue.pop(), now)
+            self._start(entry, self.queue.pop(), now)
         else:
-            entry.since = now
-            self._idle.append(entry)
+            self._lay_down(entry, now)
+
+    def _lay_down(self, entry: E, now: float) -> None:
+        entry.since = now
+        self._idle.append(entry)
+
+    def _crowded(self, now: float, besides: E | None = None) -> bool:
+        """Whether those at work, *besides* not counted, will sooner take what waits than another thread could."""
+        crowd = self._crowd
+        if crowd is None or not crowd.quick or self._counts[_BUSY] < (1 if besides is None else 2):
+            return False
+        return any(
+            entry is not besides and entry.state is _BUSY and entry.job is not None and now - entry.job.started < STALL
+            for entry in self.entries
+        )
 
     def _end(self, entry: E, now: float) -> None:
         if entry.state is _ABANDONED:
@@ -400,7 +413,7 @@ class Core(Generic[E, J]):
 
     def _expire_waiting(self, orders: Orders[E, J], now: float) -> None:
         figures = self.figures()  # as it was before the first of them left
-        for job in self._queue.overdue(now):
+        for job in self.queue.overdue(now):
             told = f"no connection within cp_timeout={self._options.timeout} s. {figures}"
             cause = self.outage.error
             error = DeadlineExceeded(told if cause is None else f"{told}; connecting fails: {self._redact(cause)}")
@@ -409,7 +422,7 @@ class Core(Generic[E, J]):
 
     def _fail_waiting(self, error: BaseException | None, orders: Orders[E, J]) -> None:
         """Fail every waiting job: with *error*, or because the pool closes."""
-        orders.fail.extend((job, error or _closed_while_queued()) for job in self._queue.clear())
+        orders.fail.extend((job, error or _closed_while_queued()) for job in self.queue.clear())
 
     # --------------------------------------------------------------------------------------- inside: connections
 
@@ -427,18 +440,18 @@ class Core(Generic[E, J]):
     def _match(self, orders: Orders[E, J], now: float) -> None:
         """Bring waiting jobs and connections together: resting ones first, then new ones, one for each job."""
         idle = self._idle
-        while self._queue.alive and idle:
+        while self.queue.alive and idle:
             entry = idle[-1]
             if now - entry.since <= self._rest:
                 self._move(entry, EntryEvent.ASSIGNED)
-                self._start(entry, self._queue.pop(), now)
-            elif self._coming() < self._queue.alive:
+                self._start(entry, self.queue.pop(), now)
+            elif self._coming() < self.queue.alive:
                 self._check(entry, now)
             else:
                 break
             idle.pop()
             orders.carry.append(entry)
-        while self._coming() < self._queue.alive and self._may_grow(now):
+        while self._coming() < self.queue.alive and self._may_grow(now):
             entry = self._make_entry()
             entry.deadline = now + self._options.connect_timeout
             self._note(entry.deadline)
@@ -512,7 +525,7 @@ class Core(Generic[E, J]):
     def _next_wake(self, now: float) -> float:
         if self.drained:
             return math.inf
-        head = self._queue.head()
+        head = self.queue.head()
         moments = [] if head is None else [head.deadline]
         stray_room = len(self.strays) < self._max
         for entry in self.entries:
@@ -521,8 +534,10 @@ class Core(Generic[E, J]):
                     moments.append(entry.deadline)
             elif entry.state is _BUSY and entry.job is not None and entry.job.state is JobState.RUNNING:
                 moments.append(entry.job.started + self._query_timeout)
-        if self._queue.alive:
+        if self.queue.alive:
             moments.append(now + self._query_timeout)  # the next of them starts at any moment
+            if self._crowd is not None and (self._idle or len(self.entries) < self._max):
+                moments.append(now + STALL)
             if self.outage.failures and not self._counts[_CONNECTING]:
                 moments.append(self.outage.retry_at)
         if self._end_at != math.inf:

@@ -175,14 +175,13 @@ def advance(job: Job, event: JobEvent) -> None:
 
 
 class Job:
-    """One call. *deadline*: when it must have got a connection. *lends*: it asks for the connection itself."""
+    """One call. *deadline*: when it must have got a connection."""
 
-    __slots__ = ("committing", "deadline", "lends", "sequence", "started", "state")
+    __slots__ = ("committing", "deadline", "sequence", "started", "state")
 
-    def __init__(self, deadline: float = math.inf, lends: bool = False) -> None:
+    def __init__(self, deadline: float = math.inf) -> None:
         self.state: JobState = JobState.WAITING
         self.deadline = deadline
-        self.lends = lends
         self.sequence = 0
         self.started = 0.0
         self.committing = False  # set by the thread just before COMMIT: from then on the outcome is not ours to know

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncdb._core import Entry, Job, JobState
@@ -12,7 +13,8 @@ from netcore.defer import Deferred
 if TYPE_CHECKING:
     from asyncdb._worker._crew import Crew
 
-__all__ = ["Call", "Slot", "Task", "nothing"]
+__all__ = ["NOTHING", "Call", "Slot", "Task"]
+_WAITING = JobState.WAITING  # a global is read faster than an attribute of an enum class
 
 
 class Slot(Entry):
@@ -45,41 +47,35 @@ class Slot(Entry):
         self.types: Any = None  # those that the engine has registered
 
 
-Task = Callable[[Slot, "Call"], Any]
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A kind of call.
+
+    Attributes:
+        run: called with the slot and the call, in a worker thread, in the context that the call was made in.
+        foreign: the user's code gets at the connection, and may leave anything behind on it.
+        lends: it asks for the connection itself.
+    """
+
+    run: Callable[[Slot, Call], Any]
+    foreign: bool = False
+    lends: bool = False
 
 
 class Call(Job):
-    """A job with what it does and who waits for it. It is the canceller of its own Deferred.
+    """A job with what it does and who waits for it. It is the canceller of its own Deferred."""
 
-    Args:
-        task: called with the slot and this call, in a worker thread, in the context that the call was made in.
-        foreign: the user's code gets at the connection, and may leave anything behind on it.
-    """
+    __slots__ = ("args", "context", "crew", "deferred", "function", "kwargs", "task")
 
-    __slots__ = ("args", "context", "crew", "deferred", "foreign", "function", "kwargs", "task")
-
-    def __init__(
-        self,
-        crew: Crew,
-        task: Task,
-        function: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        foreign: bool = False,
-        lends: bool = False,
-    ) -> None:
-        # All slots at once, Job's too: calling its __init__ is a fifth of this. The deadline is set on submission.
-        self.state: JobState = JobState.WAITING
-        self.lends = lends
-        self.sequence = 0
-        self.started = 0.0
+    def __init__(self, crew: Crew, task: Task, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Job's slots too, since calling its __init__ costs a fifth of this; those set on submission are left out.
+        self.state: JobState = _WAITING
         self.committing = False
         self.crew = crew
         self.task = task
         self.function: Any = function
         self.args = args
         self.kwargs = kwargs
-        self.foreign = foreign
         self.context: Context = copy_context()
         self.deferred: Deferred[Any] | None = None
 
@@ -88,8 +84,8 @@ class Call(Job):
         self.deferred = None
         if self.crew.cancel(self):
             # It may stay in the queue a while, and shall keep nothing alive.
-            self.task, self.function, self.args, self.kwargs = nothing, None, (), {}
+            self.task, self.function, self.args, self.kwargs = NOTHING, None, (), {}
 
 
-def nothing(slot: Slot, call: Call) -> None:
-    """The task of a call that will not be run, or of what is no call at all."""
+NOTHING = Task(lambda slot, call: None)
+"""The task of a call that will not be run, or of what is no call at all."""

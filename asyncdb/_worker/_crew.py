@@ -27,11 +27,11 @@ from functools import partial
 from typing import Any, cast
 
 from asyncdb._core import Core, EntryState, JobState, Orders
-from asyncdb._worker._call import Call, Slot, nothing
+from asyncdb._worker._call import NOTHING, Call, Slot
 from asyncdb._worker._delivery import Delivery
 from asyncdb.dialect import Driver
 from asyncdb.errors import AsyncdbError
-from asyncdb.hosts import Host, Timer
+from asyncdb.hosts import NOWHERE, Host, Timer
 from asyncdb.options import Options
 from netcore.defer import Deferred
 from netcore.failure import Failure
@@ -72,8 +72,12 @@ class Crew:
         self._noise = logging.INFO if options.noisy else logging.DEBUG
         self._name = name
         self._seconds = host.seconds
+        self._make_deferred = host.makeDeferred
+        self.loop = host.loop  # where calls may be made
         self._lock = threading.Lock()
-        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact)
+        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, driver.in_process)
+        self._queue = self.core.queue
+        self._few = options.max  # with no more calls waiting, a thread may soon have none
         # As many threads as entries may need, and as many again as may be stuck with abandoned ones: so the stuck ones
         # never starve the others, and there is a bound. A thread is started only when there is work and none is idle.
         self._threads = ThreadPool(0, 2 * options.max, name)
@@ -101,13 +105,14 @@ class Crew:
         Raises: PoolClosed, PoolOverloaded.
         """
         # Before it is submitted: a thread may end it before this one goes on.
-        call.deferred = deferred = self.host.makeDeferred(call)
+        call.deferred = deferred = self._make_deferred(call)
+        core = self.core
         try:
             with self._lock:
                 now = self._seconds()
                 call.deadline = now + self._timeout
-                orders = self.core.submit(call, now)
-                wake_at = self.core.wake_at
+                orders = core.submit(call, now)
+                wake_at = core.wake_at
         except AsyncdbError:
             call.deferred = None  # else the two keep each other, and refusing must cost nothing
             raise
@@ -127,7 +132,7 @@ class Crew:
 
     def take_back(self, slot: Slot) -> Deferred[None] | None:
         """A connection that was lent is given back. Fires when it is reset; None: the pool closed it meanwhile."""
-        call = Call(self, nothing, None, (), {})
+        call = Call(self, NOTHING, None, (), {})
         call.state = JobState.DONE  # no job: only a way for the result to come back
         with self._lock:
             if slot.state is not EntryState.LENT:
@@ -227,10 +232,10 @@ class Crew:
         if self.ended:
             return
         self.ended = True
+        self.loop = NOWHERE
         self._disarm()
         self._forget_shutdown()
-        while self._delivery.results:
-            self._delivery.deliver()
+        self._delivery.end()
         self._tell_idle()
         self._driver.dispose()
         waiting, self._when_ended = self._when_ended, []
@@ -333,27 +338,31 @@ class Crew:
 
     def _run(self, slot: Slot) -> EntryState:
         """BUSY."""
-        call = cast("Call", slot.job)
+        call: Call = slot.job  # type: ignore[assignment]  # cast() is a call, which the hot path can do without
+        task = call.task
         try:
-            value = call.context.run(call.task, slot, call)
+            value = call.context.run(task.run, slot, call)
         except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
             error = RuntimeError(f"the function raised {stopped!r}")
             error.__cause__ = _without_first_frame(stopped)
             return self._failed(slot, call, error)
         except BaseException as error:  # whatever user's code raises is the result of its call
             return self._failed(slot, call, _without_first_frame(error))
-        if call.lends:
+        if task.lends:
             with self._lock:
                 slot.borrowed = lent = self.core.lent(slot)
             if lent:
                 self._delivery.post(call, value)
                 return EntryState.LENT
-        if (call.foreign or self._driver.left_open(slot.connection)) and not self._tidy(slot, call):
+        if (task.foreign or self._driver.left_open(slot.connection)) and not self._tidy(slot, call):
             return self._lose(slot, call, value)
         with self._lock:  # reporting this one and taking the next: the one place where workers meet
             self.core.finished(slot, self._seconds())
             state = slot.state
-        self._delivery.post(call, value)
+            plenty = self._queue.alive > self._few
+        self._delivery.post(call, value, plenty)
+        if state is EntryState.IDLE and self.core.wake_at < self._armed_for:
+            self._delivery.wake(self._arm)
         return state
 
     def _failed(self, slot: Slot, call: Call, error: BaseException) -> EntryState:
@@ -374,7 +383,7 @@ class Crew:
         try:
             if driver.in_transaction(connection):
                 driver.rollback(connection)
-            if call is None or call.foreign:
+            if call is None or call.task.foreign:
                 driver.restore(connection, slot.session)
         except Exception as error:
             if not driver.is_disconnect(error, connection):

@@ -6,6 +6,9 @@ Invariants:
   once, so that cancelling, expiring, ending and closing may race.
 - One wake-up brings many results. The flag that says one is on its way is set before it is sent, and taken away before
   results are counted: a result posted at any moment is either counted or wakes the host again.
+- While many calls wait, results do not wake the host at all: it comes for them itself, within `TICK`. A wake-up costs
+  the reactor's thread two changes of the interpreter lock with eight threads waiting for it (41 → 28 µs of CPU for each
+  one-row select, 64 callers at 8 connections, by coming for 40 results at a time rather than for 3).
 - When the host is gone, results are dropped without a sound.
 """
 
@@ -18,7 +21,7 @@ from typing import Any
 
 from asyncdb._core import JobState
 from asyncdb._worker._call import Call
-from asyncdb.hosts import Host
+from asyncdb.hosts import Host, Timer
 from netcore.failure import Failure
 
 __all__ = ["Delivery"]
@@ -27,6 +30,9 @@ logger = logging.getLogger("asyncdb.pool")
 
 # How many results are delivered in one turn of the host: when ten thousand calls fail together, others want a turn too.
 BATCH = 256
+
+# How long a result waits for the others, at most: an event loop's timers have a resolution of a millisecond.
+TICK = 0.001
 
 _DONE = JobState.DONE
 
@@ -43,22 +49,37 @@ class Delivery:
     Threading: `post` and `wake` in any thread, `deliver` in the host's.
     """
 
-    __slots__ = ("_call_from_thread", "_delivered", "_name", "_undelivered", "_woken", "results")
+    __slots__ = (
+        "_call_from_thread",
+        "_call_later",
+        "_delivered",
+        "_name",
+        "_tick",
+        "_undelivered",
+        "_woken",
+        "results",
+    )
 
     def __init__(
         self, host: Host, name: str, undelivered: Callable[[Any], object], delivered: Callable[[], object]
     ) -> None:
         self._call_from_thread = host.callFromThread
+        self._call_later = host.callLater
         self._name = name
         self._undelivered = undelivered
         self._delivered = delivered
         self._woken = False
+        self._tick: Timer | None = None  # when the host comes by itself
         self.results: deque[tuple[Call, Any]] = deque()
 
-    def post(self, call: Call, value: Any) -> None:
-        """*value*, a result or a Failure, is for whoever waits for *call*."""
+    def post(self, call: Call, value: Any, plenty: bool = False) -> None:
+        """*value*, a result or a Failure, is for whoever waits for *call*.
+
+        Args:
+            plenty: there is work for every thread, so that none needs its next call from the host now.
+        """
         self.results.append((call, value))
-        if not self._woken:
+        if not (self._woken or (plenty and self._tick is not None)):
             self._woken = True
             self.wake(self.deliver)
 
@@ -72,8 +93,32 @@ class Delivery:
     def deliver(self) -> None:
         """Fire the Deferreds of the results that are there now. Those that come meanwhile get a turn of their own."""
         self._woken = False
+        count = min(len(self.results), BATCH)
+        if count > 1 and self._tick is None:  # one alone is no sign of load
+            self._tick = self._call_later(TICK, self._on_tick)
+        self._fire(count)
+        if self.results and not self._woken:
+            self._woken = True
+            self.wake(self.deliver)
+        self._delivered()
+
+    def end(self) -> None:
+        """No thread has a result to bring any more: fire the Deferreds of those there are. The host may be gone."""
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+        while self.results:
+            self._fire(len(self.results))
+        self._delivered()
+
+    def _on_tick(self) -> None:
+        self._tick = None  # before results are counted, as `_woken`
+        if self.results:
+            self.deliver()
+
+    def _fire(self, count: int) -> None:
         results = self.results
-        for _ in range(min(len(results), BATCH)):
+        for _ in range(count):
             call, value = results.popleft()
             deferred, call.deferred = call.deferred, None
             try:
@@ -81,11 +126,7 @@ class Delivery:
                     # While a thread is still inside the call, its context cannot be entered a second time.
                     context = call.context if call.state is _DONE else call.context.copy()
                     context.run(deferred.callback, value)
-                elif call.lends and not isinstance(value, Failure):
+                elif call.task.lends and not isinstance(value, Failure):
                     self._undelivered(value)
             except Exception:
                 logger.exception("pool %s: a result could not be delivered", self._name)
-        if results and not self._woken:
-            self._woken = True
-            self.wake(self.deliver)
-        self._delivered()

@@ -46,6 +46,9 @@ class Driver:
     """Whether transactions are begun here, because the driver would not begin them where it should; an open cursor then
     keeps its locks when the transaction has ended."""
 
+    in_process = False
+    """Whether the database runs in the thread that asks, and not in a server."""
+
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         self.dbapi: Any = dbapi
         self.dialect: Dialect = dialect if dialect is not None else DefaultDialect(dbapi=self.dbapi)

@@ -51,6 +51,7 @@ class SqliteDriver(Driver):
 
     rest = float("inf")
     by_hand = True
+    in_process = True
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)

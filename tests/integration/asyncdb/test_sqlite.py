@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,25 @@ def test_writers_wait_for_each_other(drive: Drive, path: str) -> None:
             await pool.runOperation("INSERT INTO t VALUES (0)")
             await gatherResults([pool.runInteraction(add) for _ in range(50)])
             assert await pool.runQuery("SELECT x FROM t") == [(50,)]
+
+    drive(main)
+
+
+def test_a_slow_function_keeps_no_quick_statement_waiting(drive: Drive, path: str) -> None:
+    gate = threading.Event()
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", path, cp_max=2) as pool:
+            for _ in range(100):  # now the pool counts on calls being quick
+                await pool.runQuery("SELECT 1")
+            slow = pool.runInteraction(lambda transaction: gate.wait(30))
+            try:
+                assert await gatherResults([pool.runQuery("SELECT ?", (n,)) for n in range(8)]) == [
+                    [(n,)] for n in range(8)
+                ]
+            finally:
+                gate.set()
+            assert await slow
 
     drive(main)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asyncdb._core import Core, Entry, EntryState, IllegalTransition, Job, JobState, Orders
+from asyncdb._core._crowd import STALL
 from asyncdb._core._decide import CUT_AGAIN, CUT_GRACE
 from asyncdb._core._outage import FIRST_PAUSE, LONGEST_PAUSE
 from asyncdb.errors import CommitUnknown, DeadlineExceeded, PoolClosed, PoolOverloaded
@@ -20,11 +21,11 @@ REST = 0.5
 class Pool:
     """A core, and a person in the part of its threads."""
 
-    def __init__(self, rest: float = REST, **options: Any) -> None:
+    def __init__(self, rest: float = REST, in_process: bool = False, **options: Any) -> None:
         options.setdefault("max", 2)
         options.setdefault("min", 0)
         self.options = Options(**options)
-        self.core: Core[Entry, Job] = Core(self.options, Entry, rest, jitter=lambda: 1.0)
+        self.core: Core[Entry, Job] = Core(self.options, Entry, rest, jitter=lambda: 1.0, in_process=in_process)
         self.now = 100.0
         self.carry: list[Entry] = []
         self.failed: list[tuple[Job, BaseException]] = []
@@ -43,9 +44,9 @@ class Pool:
         self.recovered += orders.recovered
         self.drained += orders.drained
 
-    def submit(self, **kwargs: Any) -> Job:
+    def submit(self) -> Job:
         timeout = self.options.timeout
-        job = Job(math.inf if timeout is None else self.now + timeout, **kwargs)
+        job = Job(math.inf if timeout is None else self.now + timeout)
         self.do(self.core.submit(job, self.now))
         return job
 
@@ -504,7 +505,7 @@ def test_the_time_to_wake_is_the_earliest_of_all() -> None:
 
 def test_a_connection_is_lent_and_returned_and_reset() -> None:
     pool = Pool(max=1)
-    job = pool.submit(lends=True)
+    job = pool.submit()
     entry = pool.connect()
     assert pool.core.lent(entry)
     assert entry.state is EntryState.LENT
@@ -519,7 +520,7 @@ def test_a_connection_is_lent_and_returned_and_reset() -> None:
 
 def test_a_connection_is_not_lent_to_a_caller_who_is_gone() -> None:
     pool = Pool()
-    job = pool.submit(lends=True)
+    job = pool.submit()
     entry = pool.connect()
     pool.core.cancel(job)
     assert not pool.core.lent(entry)
@@ -530,7 +531,7 @@ def test_a_connection_is_not_lent_to_a_caller_who_is_gone() -> None:
 
 def test_a_reset_that_takes_too_long_is_cut() -> None:
     pool = Pool(connect_timeout=10.0)
-    pool.submit(lends=True)
+    pool.submit()
     entry = pool.connect()
     pool.core.lent(entry)
     pool.do(pool.core.returned(entry, pool.now))
@@ -586,7 +587,7 @@ def test_at_the_deadline_what_still_runs_is_cut_and_fails() -> None:
     entry, job = pool.busy()
     committing_entry, committing = pool.busy()
     committing.committing = True
-    pool.submit(lends=True)
+    pool.submit()
     lent = pool.connect()
     pool.core.lent(lent)
     pool.do(pool.core.close(pool.now, 5.0))
@@ -709,3 +710,130 @@ def test_a_forsaken_connection_is_ended_and_makes_room() -> None:
     pool.carry.remove(entry)
     pool.tell(pool.core.ended, entry)
     assert pool.connect().job is waiting
+
+
+# ------------------------------------------------------------------------------------------- a database in the process
+
+QUICK = 10e-6
+
+
+def in_process(**options: Any) -> Pool:
+    """A pool with as many connections at rest as it may have, all of whose calls were quick."""
+    pool = Pool(rest=math.inf, in_process=True, **options)
+    jobs = [pool.submit() for _ in range(pool.options.max)]
+    entries = [pool.connect() for _ in jobs]
+    for entry in entries:
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+    for _ in range(100):
+        entry, _ = pool.busy()
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+    pool.carry.clear()
+    assert pool.core.count(EntryState.IDLE) == pool.options.max
+    return pool
+
+
+def test_while_calls_are_quick_those_that_wait_are_left_to_the_thread_at_work() -> None:
+    pool = in_process(max=4)
+    entry, _ = pool.busy()
+    waiting = [pool.submit() for _ in range(3)]
+    assert pool.carry == []
+    for job in waiting:
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+        assert entry.job is job
+    assert pool.core.count(EntryState.BUSY) == 1
+
+
+def test_with_a_server_each_call_gets_a_connection_however_quick_they_are() -> None:
+    pool = Pool(rest=math.inf, max=2)
+    for _ in range(100):
+        entry, _ = pool.busy()
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+    pool.busy()
+    pool.busy()
+    assert pool.core.count(EntryState.BUSY) == 2
+
+
+def test_nobody_waits_long_behind_a_slow_call() -> None:
+    pool = in_process(max=4)
+    slow, _ = pool.busy()
+    waiting = [pool.submit() for _ in range(2)]
+    assert pool.core.wake_at <= pool.now + STALL
+    for _ in range(2):
+        pool.now = pool.core.wake_at
+        pool.expire()
+    assert [job.state for job in waiting] == [JobState.RUNNING] * 2
+    assert slow not in pool.carry
+    pool.submit()  # behind three, none of which counts as quick yet
+    assert pool.core.count(EntryState.BUSY) == 3
+    assert pool.core.wake_at <= pool.now + STALL
+
+
+def test_a_slow_call_beside_quick_ones_keeps_none_of_them_waiting() -> None:
+    pool = in_process(max=4)
+    pool.busy()
+    pool.wait(1.0)
+    for _ in range(10):
+        entry, _ = pool.busy()
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+
+
+def test_one_thread_too_many_goes_to_rest() -> None:
+    pool = in_process(max=4)
+    slow, _ = pool.busy()
+    jobs = [pool.submit() for _ in range(4)]
+    pool.wait(2 * STALL)
+    pool.expire()
+    assert pool.core.count(EntryState.BUSY) == 4
+    quick = [next(entry for entry in pool.core.entries if entry.job is job) for job in jobs[:3]]
+    pool.wait(QUICK)
+    for entry in quick[:2]:
+        pool.tell(pool.core.finished, entry)
+        assert entry.state is EntryState.IDLE
+        assert pool.core.wake_at <= pool.now + STALL
+    pool.tell(pool.core.finished, quick[2])  # the last one beside the slow one, which will not soon make room
+    assert quick[2].job is jobs[3]
+    assert slow.state is EntryState.BUSY
+
+
+def test_calls_that_take_their_time_get_a_connection_each() -> None:
+    pool = in_process(max=4)
+    for _ in range(40):
+        entry, _ = pool.busy()
+        pool.wait(0.001)
+        pool.tell(pool.core.finished, entry)
+    for _ in range(4):
+        pool.submit()
+    assert pool.core.count(EntryState.BUSY) == 4
+
+
+def test_where_no_call_may_wait_none_is_refused_for_being_quick() -> None:
+    pool = in_process(max=2, max_waiting=0)
+    pool.busy()
+    pool.busy()
+    with pytest.raises(PoolOverloaded):
+        pool.submit()
+
+
+def test_no_connection_is_made_for_calls_that_are_quick() -> None:
+    pool = Pool(rest=math.inf, in_process=True, max=4)
+    entry, _ = pool.busy()
+    pool.submit()  # not known to be quick yet
+    pool.tell(pool.core.finished, entry)
+    assert pool.core.count(EntryState.CONNECTING) == 1
+    pool.connect()
+    for _ in range(100):
+        pool.wait(QUICK)
+        pool.tell(pool.core.finished, entry)
+        pool.submit()
+        entry = next(e for e in pool.core.entries if e.state is EntryState.BUSY)
+    for _ in range(20):
+        pool.submit()
+    assert len(pool.core.entries) == 2
+    pool.wait(2 * STALL)
+    pool.expire()
+    assert len(pool.core.entries) == 4

@@ -1,0 +1,126 @@
+"""The way back of results: how often the host is woken, and that none is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from asyncdb._core import JobState
+from asyncdb._worker._call import NOTHING, Call
+from asyncdb._worker._delivery import BATCH, TICK, Delivery
+from netcore.defer import Deferred
+from netcore.task import Clock
+
+
+class Host:
+    """A host whose thread does what it is told when the test says so."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
+        self.asked: list[Callable[[], object]] = []  # by callFromThread
+
+    def callFromThread(self, function: Callable[[], object]) -> None:
+        self.asked.append(function)
+
+    def turn(self) -> None:
+        asked, self.asked = self.asked, []
+        for function in asked:
+            function()
+
+
+class Results:
+    """A delivery, its host, and what has been delivered."""
+
+    def __init__(self) -> None:
+        self.host: Any = Host()
+        self.delivery = Delivery(self.host, "test", lambda connection: None, lambda: None)
+        self.delivered: list[Any] = []
+
+    def post(self, value: Any, plenty: bool = False) -> None:
+        call = Call.__new__(Call)
+        call.state, call.task, call.context = JobState.DONE, NOTHING, copy_context()
+        call.deferred = Deferred()
+        call.deferred.addCallback(self.delivered.append)
+        self.delivery.post(call, value, plenty)
+
+    def under_load(self) -> None:
+        """Two results in one turn: from now on the host comes by itself, for a time."""
+        self.post("a")
+        self.post("b")
+        self.host.turn()
+        self.delivered.clear()
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results()
+
+
+def test_one_wake_up_brings_all_that_were_posted_before_it(results: Results) -> None:
+    for number in range(5):
+        results.post(number)
+    assert len(results.host.asked) == 1
+    results.host.turn()
+    assert results.delivered == list(range(5))
+
+
+def test_a_result_alone_is_delivered_at_once_and_nothing_is_left_to_come(results: Results) -> None:
+    results.post(1, plenty=True)
+    results.host.turn()
+    assert results.delivered == [1]
+    assert results.host.clock.getDelayedCalls() == []
+
+
+def test_while_there_is_plenty_to_do_the_host_comes_by_itself(results: Results) -> None:
+    results.under_load()
+    results.post(1, plenty=True)
+    results.post(2, plenty=True)
+    assert results.host.asked == []
+    results.host.clock.advance(TICK)
+    assert results.delivered == [1, 2]
+
+
+def test_it_comes_for_as_long_as_there_are_several_results_each_time(results: Results) -> None:
+    results.under_load()
+    for count in (3, 2, 1, 0):
+        for _ in range(count):
+            results.post(count, plenty=True)
+        results.host.clock.advance(TICK)
+        assert results.delivered == [count] * count
+        assert len(results.host.clock.getDelayedCalls()) == (count > 1)
+        results.delivered.clear()
+        if count == 1:  # nobody comes any more
+            results.post(count, plenty=True)
+            assert len(results.host.asked) == 1
+            results.host.turn()
+            results.delivered.clear()
+
+
+def test_a_thread_that_may_soon_have_nothing_to_do_wakes_the_host(results: Results) -> None:
+    results.under_load()
+    results.post(1, plenty=True)
+    results.post(2)
+    results.host.turn()
+    assert results.delivered == [1, 2]
+
+
+def test_very_many_leave_others_a_turn_in_between(results: Results) -> None:
+    for number in range(BATCH + 3):
+        results.post(number)
+    results.host.turn()
+    assert len(results.delivered) == BATCH
+    results.host.turn()
+    assert results.delivered == list(range(BATCH + 3))
+
+
+def test_the_end_delivers_what_is_there_and_leaves_no_timer(results: Results) -> None:
+    results.under_load()
+    results.post(1, plenty=True)
+    results.host.callLater = None  # the reactor may have been disposed of
+    results.delivery.end()
+    assert results.delivered == [1]
+    assert results.host.clock.getDelayedCalls() == []
