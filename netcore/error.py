@@ -26,7 +26,9 @@ __all__ = [
     "DNSLookupError",
     "NoProtocol",
     "NoRouteError",
+    "NoSuchReactor",
     "NotConnectingError",
+    "ReactorAlreadyInstalledError",
     "ReactorAlreadyRunning",
     "ReactorNotRunning",
     "TCPTimedOutError",
@@ -51,6 +53,16 @@ class ReactorNotRunning(RuntimeError):
 
 class ReactorAlreadyRunning(RuntimeError):
     """The reactor runs, or its thread runs another event loop."""
+
+
+class ReactorAlreadyInstalledError(AssertionError):
+    """There is a global reactor already, and it cannot be exchanged: `netcore.reactors.install` comes first in a
+    program."""
+
+
+class NoSuchReactor(ValueError):
+    """There is no reactor of that name here: nobody calls one so, its package is not installed, or this platform has
+    it not."""
 
 
 class NotConnectingError(RuntimeError):

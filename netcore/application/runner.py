@@ -1,9 +1,10 @@
 """The ``netcore`` command: ``netcore run FILE`` runs the application that a Python file defines, in the foreground.
 
-What happens when, and why: the file is executed; ports are bound (``privilegedStartService``) while the process may
-still be root; then uid and gid are given up; then the services start, as the user asked for; then the reactor runs
-until a signal stops it, and waits until the services have stopped. Whatever fails before the reactor runs ends the
-command with status 1 and one line that says what to do, after the traceback where there is one.
+What happens when, and why: the reactor that was asked for by name is installed; the file is executed; ports are bound
+(``privilegedStartService``) while the process may still be root; then uid and gid are given up; then the services
+start, as the user asked for; then the reactor runs until a signal stops it, and waits until the services have stopped.
+Whatever fails before the reactor runs ends the command with status 1 and one line that says what to do, after the
+traceback where there is one.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from types import ModuleType, TracebackType
 
 from netcore._current import current_reactor
 from netcore.application._privileges import PrivilegesError, give_up
-from netcore.error import CannotListenError
+from netcore.error import CannotListenError, NoSuchReactor
 from netcore.interfaces import IProcess, IService, provides
+from netcore.reactors import install
+from netcore.reactors._names import NAMES
 
 __all__ = ["main"]
 
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        run(arguments.file)
+        run(arguments.file, arguments.reactor)
     except CannotStart as error:
         print(f"netcore: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed the command
         return 1
@@ -55,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the application that a Python file defines as `application`, in the foreground, until SIGINT "
         "(Ctrl-C) or SIGTERM. It logs to standard error.",
     )
+    run_parser.add_argument(
+        "--reactor",
+        metavar="NAME",
+        choices=NAMES,
+        help=f"the event loop to run on: {', '.join(NAMES)} (default: what NETCORE_REACTOR names, else asyncio's own)",
+    )
     run_parser.add_argument("file", metavar="FILE", help="the Python file")
     return parser
 
@@ -63,16 +72,23 @@ class CannotStart(Exception):
     """The application could not be started. The text says why, and what to do."""
 
 
-def run(file: str) -> None:
+def run(file: str, reactor_name: str | None = None) -> None:
     """Run the application that *file* defines until its reactor is stopped.
 
+    Args:
+        reactor_name: which reactor to install; by default the one that the file installs, or that is made at need.
     Raises: CannotStart.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s", stream=sys.stderr
     )
-    application = load(file)
-    reactor = current_reactor()
+    try:
+        if reactor_name is not None:
+            install(reactor_name)
+        application = load(file)
+        reactor = current_reactor()
+    except NoSuchReactor as error:
+        raise CannotStart(str(error)) from None
     try:
         application.privilegedStartService()
         process: object = application
@@ -93,6 +109,7 @@ def load(file: str) -> IService:
     """Execute *file*, with its folder importable, and return what it calls ``application``.
 
     Raises: CannotStart: there is no such file, it raises (its traceback is printed), or its application is none.
+        NoSuchReactor: it asked for the reactor, and there is none of the name that it or NETCORE_REACTOR says.
     """
     path = os.path.abspath(file)
     try:
@@ -107,6 +124,8 @@ def load(file: str) -> IService:
     sys.path.insert(0, os.path.dirname(path))
     try:
         exec(compile(text, path, "exec"), module.__dict__)
+    except NoSuchReactor:  # said by `run`, in one line: NETCORE_REACTOR may be wrong, and nothing in the file
+        raise
     except (Exception, SystemExit) as error:
         # The first frame is this one.
         _print_traceback(error, error.__traceback__ and error.__traceback__.tb_next)

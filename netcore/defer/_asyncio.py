@@ -1,11 +1,11 @@
 """`Awaiting`: what ``await deferred`` yields to whoever drives the coroutine, be it netcore or an asyncio Task.
 
-A Task accepts what looks like an asyncio future: the class attribute ``_asyncio_future_blocking`` and the methods below
-(found by trying every combinator of asyncio on CPython 3.11–3.13). Keeping that duck type here keeps it off Deferred.
+netcore's driver takes only the Deferred from it, and waits for that as for one that a generator yields. A Task accepts
+what looks like an asyncio future: the class attribute ``_asyncio_future_blocking`` and the methods below (found by
+trying every combinator of asyncio on CPython 3.11–3.13). Keeping that duck type here keeps it off Deferred.
 
 Two rules of the Task: done-callbacks come through ``loop.call_soon``, never synchronously; and a cancelled future
-    raises
-`asyncio.CancelledError`, with its message. netcore's own driver needs neither: it sets `driver` and is resumed at once.
+raises `asyncio.CancelledError`, with its message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from netcore.defer._chain import CancellingWaiter, Chain, Waiter
+from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
 from netcore.defer._deferred import Deferred, set_awaiting
 from netcore.defer._errors import CancelledError, FirstError
@@ -27,48 +27,23 @@ _PENDING: Any = object()
 
 
 class Awaiting(Waiter):
-    """One ``await`` of a Deferred that has no result yet."""
+    """One ``await`` of a Deferred whose result cannot be taken at once. `Deferred.__await__` makes it and sets
+    *deferred* and *loop* (None); everything else is there once a Task asks to be called back."""
 
-    __slots__ = (
-        "_asked",
-        "_asyncio_future_blocking",
-        "_callbacks",
-        "_message",
-        "_outcome",
-        "_task_loop",
-        "deferred",
-        "driver",
-    )
+    __slots__ = ("_asked", "_asyncio_future_blocking", "_callbacks", "_message", "_outcome", "deferred", "loop")
 
-    def __init__(self, deferred: Deferred[Any]) -> None:
-        self._asyncio_future_blocking = True
-        self._outcome: Any = _PENDING
-        self.deferred = deferred
-        self._task_loop: asyncio.AbstractEventLoop | None = None
-        self.driver: CancellingWaiter | None = None
-        deferred._add(self)
+    deferred: Deferred[Any]
+    _outcome: Any
+    loop: asyncio.AbstractEventLoop | None  # of the Task that awaits; None: no Task does
 
-    def resume(self, result: Any) -> Chain | None:
+    def _resume(self, source: Chain, result: Any, failed: bool) -> None:
         """The Deferred has its result."""
         self._outcome = result
         del result
-        driver, self.driver = self.driver, None
-        if driver is not None:
-            return driver.resume(None)
-        if self._task_loop is not None:
-            self._schedule(self._task_loop)
-        return None
-
-    def set_driver(self, driver: CancellingWaiter) -> None:
-        """Have *driver* resumed with the result; at once if it is there."""
-        self.driver = driver
-        if self.done():  # fired before, or by another thread a moment ago, which may have resumed the driver
-            waiting, self.driver = self.driver, None
-            if waiting is not None:
-                waiting.resume(None)
+        self._schedule()
 
     def outcome(self) -> Any:
-        """The value or Failure, for the coroutine, which takes it away."""
+        """The value, for the coroutine, which takes it away."""
         outcome, self._outcome = self._outcome, None
         return outcome
 
@@ -80,25 +55,30 @@ class Awaiting(Waiter):
 
     def add_done_callback(self, fn: Callable[[Any], object], *, context: Context | None = None) -> None:
         """Have the loop call *fn* with this object once the result is there."""
-        if self._task_loop is None:
-            self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = []
+        if self.loop is None:
+            self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = [(fn, context)]
             self._asked = False
             self._message: str | None = None
-            self._task_loop = asyncio.get_running_loop()  # last: another thread may look for it (`resume`)
-        self._callbacks.append((fn, context))
-        if self.done():
-            self._schedule(self._task_loop)
+            self._outcome = _PENDING
+            self.loop = asyncio.get_running_loop()
+            self.deferred._add(self)  # last: another thread may fire it
+        else:
+            self._callbacks.append((fn, context))
+            if self.done():
+                self._schedule()
 
     def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
         """Take *fn* back; returns how often it was there."""
-        if self._task_loop is None:
+        if self.loop is None:
             return 0
         kept = [(known, context) for known, context in self._callbacks if known != fn]
         removed = len(self._callbacks) - len(kept)
         self._callbacks = kept
         return removed
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self) -> None:
+        loop = self.loop
+        assert loop is not None
         callbacks, self._callbacks = self._callbacks, []
         # A worker thread may have fired the Deferred; the Task must hear of it in its own.
         here = asyncio._get_running_loop() is loop
@@ -108,7 +88,7 @@ class Awaiting(Waiter):
 
     def done(self) -> bool:
         """Whether the result is there."""
-        return self._outcome is not _PENDING
+        return self.loop is not None and self._outcome is not _PENDING
 
     def cancelled(self) -> bool:
         """Whether the Deferred was cancelled.
@@ -149,10 +129,11 @@ class Awaiting(Waiter):
         error = self.exception()
         if error is None:
             return self._outcome
+        tb, self._outcome = self._outcome.tb, None  # the coroutine that gets the error holds this object, too
         try:
-            raise error.with_traceback(self._outcome.tb)
+            raise error.with_traceback(tb)
         finally:
-            del self, error  # this frame joins the traceback
+            del self, error, tb  # this frame joins the traceback
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)

@@ -7,7 +7,7 @@ made, which is then the waiting entry and the canceller in one.
 Each coroutine runs in a copy of the context it was started in, and always in the thread it was started in: when another
 thread fires what it waits for, it goes on through its own thread's loop. That other thread may be at it at any moment,
 so a result is handed over by two rules: who brings it stores it in ``arrived`` *before* looking whether the coroutine
-is still on its way out (``inside``), who leaves clears ``inside`` *before* looking for a result; and whoever takes it
+is suspended already (``waiting``), who suspends it sets ``waiting`` *before* looking for a result; and whoever takes it
 (two adjacent attribute operations, see `_chain`) goes on with it.
 
 Cancelling a coroutine's Deferred cancels what it waits for; the coroutine sees that fail and decides how it ends. It is
@@ -27,7 +27,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import Awaiting
-from netcore.defer._chain import FIRED, PENDING, CancellingWaiter, Chain, fire, rest, take
+from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
 from netcore.defer._deferred import Deferred, fail, logger, succeed
 from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure
@@ -58,36 +58,25 @@ _NOTHING: Any = object()
 class _Driver(CancellingWaiter):
     """A suspended coroutine."""
 
-    __slots__ = ("arrived", "context", "deferred", "generator", "inside", "loop", "thread", "unheard", "waiting")
+    __slots__ = ("arrived", "context", "deferred", "generator", "loop", "thread", "unheard", "waiting")
 
     def __init__(self, generator: Any, context: Context) -> None:
         self.generator = generator
         self.context = context
         self.thread = get_ident()
         self.loop = asyncio._get_running_loop()
-        self.inside = True  # `_advance` has not returned yet
+        self.waiting: Any = None  # what it waits and a cancel goes to: a Deferred, an asyncio future; None: it runs
         self.arrived: Any = _NOTHING
-        self.waiting: Any = None  # what a cancel goes to: a Deferred, an `Awaiting`, an asyncio future
         self.unheard: BaseException | None = None  # a cancel that came when that had its result already
         self.deferred: Deferred[Any] = Deferred(cast("Any", self))
 
-    def wait(self, yielded: Any) -> None:
-        """Have *yielded*, which is `_can_be_awaited`, call `resume`."""
-        self.inside = True
-        self.waiting = yielded
-        if isinstance(yielded, Deferred):
-            yielded._add(self)
-        elif isinstance(yielded, Awaiting):
-            yielded.set_driver(self)
-        else:
-            yielded._asyncio_future_blocking = False
-            yielded.add_done_callback(self.future_done, context=self.context.copy())
-
-    def resume(self, result: Any) -> Chain | None:
-        """What it waited for has *result*; None where the coroutine itself looks it up."""
+    def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        """What it waited for has *result*."""
+        if not failed and self.waiting is not None and get_ident() == self.thread:
+            return self.context.run(_advance, self.generator, self.context, self, result)
         self.arrived = result
         del result  # see "no cycles" in `_chain`
-        if self.inside:
+        if self.waiting is None:
             return None  # `_advance` finds it on its way out
         if get_ident() != self.thread:
             if self.loop is not None and not self.loop.is_closed():
@@ -103,18 +92,24 @@ class _Driver(CancellingWaiter):
         """Go on with what has arrived, unless somebody else has."""
         if self.arrived is _NOTHING:
             return None
-        return self.context.run(_advance, self.generator, self.context, self)
+        return self.context.run(_advance, self.generator, self.context, self, _NOTHING)
 
     def go_on(self) -> None:
         """Go on with what has arrived, from outside the chain of callbacks."""
         deferred = self.advance()
         if deferred is not None:
-            fire(deferred)
+            run_on(deferred)
+
+    def wait_for_future(self, future: Any) -> None:
+        """Go on when *future*, an asyncio future, is done, and never before; the coroutine looks up the result."""
+        future._asyncio_future_blocking = False
+        future.add_done_callback(self.future_done, context=self.context.copy())
+        self.waiting = future
 
     def future_done(self, future: Any) -> None:
-        """The asyncio future it waited for is done; the coroutine looks up the result itself."""
+        """The asyncio future it waited for is done."""
         self.arrived = None
-        del future  # as in `resume`
+        del future  # as in `_resume`
         self.go_on()
 
     def cancel(self) -> Chain | None:
@@ -122,11 +117,7 @@ class _Driver(CancellingWaiter):
         waiting = self.waiting
         if waiting is None:
             return None
-        if isinstance(waiting, Awaiting):
-            if not waiting.done():
-                return waiting.deferred
-            self.unheard = CancelledError()
-        elif not isinstance(waiting, Deferred):
+        if not isinstance(waiting, Deferred):
             if not waiting.cancel():
                 self.unheard = asyncio.CancelledError()
         elif self.arrived is _NOTHING:
@@ -136,85 +127,117 @@ class _Driver(CancellingWaiter):
         return None
 
 
-def _can_be_awaited(yielded: Any) -> bool:
-    return isinstance(yielded, (Deferred, Awaiting)) or bool(getattr(yielded, "_asyncio_future_blocking", None))
+def _advance(generator: Any, context: Context, driver: _Driver | None, result: Any) -> Deferred[Any] | None:
+    """Run *generator* with *result* until it ends or must wait.
 
-
-def _advance(generator: Any, context: Context, driver: _Driver | None) -> Deferred[Any] | None:
-    """Run *generator* with what has arrived, at first with None, until it ends or must wait.
-
-    Returns: without *driver*, the coroutine's new Deferred; with it, its Deferred once ready to run, or None while it
-        waits.
+    Args:
+        driver: None at first, until it had to wait.
+        result: a value, at first None; `_NOTHING`: what has arrived at *driver*.
+    Returns: without *driver*, the coroutine's new Deferred; with it, its Deferred, RUNNING, once it ended, or None
+        while it waits.
     """
-    ended = False
-    yielded: Any = None
-    result: Any = None
     new: Deferred[Any] | None = None
+    failed = False
     if driver is not None:
-        result, driver.arrived = driver.arrived, _NOTHING
-        if result is _NOTHING:
-            return None
         driver.waiting = None
-        if driver.unheard is not None:
-            result, driver.unheard = Failure(driver.unheard), None
+        if result is _NOTHING:
+            result, driver.arrived = driver.arrived, _NOTHING
+            if result is _NOTHING:
+                return None
+            if driver.unheard is not None:
+                result, driver.unheard = Failure(driver.unheard), None
+            failed = isinstance(result, Failure)
     while True:
         try:
-            if isinstance(result, Failure):
+            if not failed:
+                yielded = generator.send(result)
+            else:
                 error: BaseException = result.value.with_traceback(result.tb)
-                result = None
+                failed = False
                 try:
                     yielded = generator.throw(error)
                 finally:
                     del error  # this frame joins the traceback
-            else:
-                yielded = generator.send(result)
         except StopIteration as stop:
-            ended, result = True, stop.value
+            result = stop.value
+            break
         except _Return as returned:
-            ended, result = True, returned.value
+            result = returned.value
+            break
         except asyncio.CancelledError as raised:  # it awaited an asyncio future: back to our terms
             cancelled = CancelledError(*raised.args)
             cancelled.__cause__ = raised
-            ended, result = True, Failure(cancelled)
+            result = Failure(cancelled)
+            break
         except BaseException as raised:  # whatever it raises is its result, SystemExit included
-            ended, result = True, Failure(raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next))
-        if ended:
-            new = _finish(result, driver)
-            result = None
-            return new
-        if isinstance(yielded, Deferred):
-            if yielded._state == FIRED and not yielded._paused:
-                result = yielded._result
-                if isinstance(result, Failure):
-                    take(yielded)
-                else:
-                    yielded._result = None  # the ordinary case of `take`
-                continue
-        elif isinstance(yielded, CoroutineType):
-            yielded = ensureDeferred(yielded)
-        elif isinstance(generator, GeneratorType) and asyncio.isfuture(yielded):
-            yielded = ensureDeferred(_await(yielded))
-        elif yielded is None and isinstance(generator, CoroutineType):  # ``asyncio.sleep(0)``: let others run
-            loop = asyncio._get_running_loop()
-            if loop is None:
-                result = Failure(RuntimeError("no event loop runs: start the coroutine when the reactor runs"))
-                continue
-            yielded = Deferred()
-            loop.call_soon(yielded.callback, None)
-        elif not _can_be_awaited(yielded):
-            if isinstance(generator, GeneratorType):
-                result = yielded  # ``yield`` of anything else gives it back, as ``maybeDeferred`` would
+            result = caught(raised)
+            break
+
+        if yielded.__class__ is Awaiting:
+            waiting = yielded.deferred
+        elif isinstance(yielded, Deferred):
+            waiting = yielded
+        else:
+            waiting = _to_be_waited_for(yielded, generator)
+            if not isinstance(waiting, Deferred):
+                if driver is None:
+                    driver = _Driver(generator, context)
+                    new = driver.deferred
+                driver.wait_for_future(waiting)
+                return new
+        state = waiting._state
+        if state >= FIRED and not waiting._paused:
+            if state == FIRED:
+                result = waiting._result  # the ordinary case of `take`
+                waiting._result = None
             else:
-                result = Failure(TypeError(f"a coroutine run by netcore cannot wait for {yielded!r}"))
+                result = take(waiting)
+                failed = True
             continue
+
         if driver is None:
             driver = _Driver(generator, context)
             new = driver.deferred
-        driver.wait(yielded)
-        driver.inside = False
-        result, driver.arrived = driver.arrived, _NOTHING
+        if waiting._first is None and waiting._more is None:
+            waiting._first = driver  # as `Chain._add`, which costs a call
+            if waiting._state >= FIRED:  # another thread has fired it just now
+                run(waiting)
+        else:
+            waiting._add(driver)
+        driver.waiting = waiting
+        result = driver.arrived
         if result is _NOTHING:
             return new
+        driver.arrived = _NOTHING
+        driver.waiting = None
+        failed = isinstance(result, Failure)
+
+    new = _finish(result, driver)
+    result = None  # see "no cycles" in `_chain`
+    return new
+
+
+def _to_be_waited_for(yielded: Any, generator: Any) -> Any:
+    """What to wait for, a Deferred or an asyncio future, where *generator* gave neither a Deferred nor its `Awaiting`.
+
+    Futures are for coroutines, which look up the result themselves.
+    """
+    if isinstance(yielded, CoroutineType):
+        return ensureDeferred(yielded)
+    if isinstance(generator, GeneratorType):
+        if asyncio.isfuture(yielded):
+            return ensureDeferred(_await(yielded))
+        return succeed(yielded)  # ``yield`` of anything else gives it back, as ``maybeDeferred`` would
+    if yielded is None and isinstance(generator, CoroutineType):  # ``asyncio.sleep(0)``: let others run
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            return fail(RuntimeError("no event loop runs: start the coroutine when the reactor runs"))
+        turn: Deferred[None] = Deferred()
+        loop.call_soon(turn.callback, None)
+        return turn
+    if getattr(yielded, "_asyncio_future_blocking", None):
+        return yielded
+    return fail(TypeError(f"a coroutine run by netcore cannot wait for {yielded!r}"))
 
 
 def _finish(result: Any, driver: _Driver | None) -> Deferred[Any] | None:
@@ -223,23 +246,22 @@ def _finish(result: Any, driver: _Driver | None) -> Deferred[Any] | None:
         result = Failure(TypeError("a coroutine returned a Deferred: await it (or yield it) and return its result"))
     if driver is None:
         return succeed(result)
-    driver.generator = None
     deferred = driver.deferred
     deferred._canceller = None
     if deferred._state != PENDING:  # somebody else fired what is the coroutine's to fire
         logger.error("The Deferred of a coroutine was fired from outside: its own result is lost: %r", result)
         return None
     deferred._result = result
-    deferred._state = FIRED
+    deferred._state = RUNNING
     return deferred
 
 
 def _start(generator: Any) -> Deferred[Any]:
     context = copy_context()
-    deferred = cast("Deferred[Any]", context.run(_advance, generator, context, None))
-    if deferred._state == FIRED and deferred._report is None:
-        rest(deferred)  # it waited, for a moment only
-    return deferred
+    deferred: Any = context.run(_advance, generator, context, None, None)  # with None for *driver*, never None
+    if deferred._state == RUNNING:
+        run_on(deferred)  # it waited, for a moment only
+    return deferred  # type: ignore[no-any-return]
 
 
 def inlineCallbacks(f: Callable[P, Generator[Any, Any, T]]) -> Callable[P, Deferred[T]]:
@@ -272,6 +294,8 @@ def ensureDeferred(coro: Coroutine[Any, Any, T] | Generator[Any, Any, T] | Defer
     Returns: Deferred firing with what the coroutine returns. Cancelling it cancels what the coroutine waits for.
     Raises: NotACoroutineError: something else was given.
     """
+    if coro.__class__ is CoroutineType:  # the ordinary case
+        return _start(coro)
     if isinstance(coro, Deferred):
         return coro
     if isinstance(coro, (CoroutineType, GeneratorType)) or inspect.isawaitable(coro):
@@ -289,7 +313,7 @@ def maybeDeferred(f: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Def
     try:
         result = f(*args, **kwargs)
     except BaseException as error:
-        return fail(Failure(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)))
+        return fail(caught(error))
     if isinstance(result, Deferred):
         return result
     if isinstance(result, CoroutineType):

@@ -15,14 +15,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep", "new_loop"]
+__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep"]
 
 _KEPT = "_netcore_reactor"
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """A loop for a reactor of one's own: asyncio's default for the platform."""
-    return asyncio.new_event_loop()
+_ENDING = frozenset({"shutdown_asyncgens", "shutdown_default_executor"})
 
 
 async def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -55,9 +51,12 @@ def let_keep(loop: asyncio.AbstractEventLoop, reactor: object) -> None:
 def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether the program of *loop* is known to be ending: an asynchronous generator begun now would not be closed.
 
-    asyncio's loops know, and uvloop's keep it to themselves.
+    asyncio's loops know. uvloop's keep it to themselves, but what ends a program (asyncio.run() and its like) runs the
+    loop's own coroutines for that as tasks.
     """
-    return bool(getattr(loop, "_asyncgens_shutdown_called", False))
+    if getattr(loop, "_asyncgens_shutdown_called", False):
+        return True
+    return any(getattr(task.get_coro(), "__name__", None) in _ENDING for task in asyncio.all_tasks(loop))
 
 
 def call_at_end(finish: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:

@@ -36,7 +36,7 @@ from netcore.interfaces import (
     IReactorTime,
     implementer,
 )
-from netcore.reactors import _loops, _signals
+from netcore.reactors import _loops, _names, _selector, _signals
 from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._pool import ReactorPool
 from netcore.reactors._triggers import SystemEvents
@@ -76,10 +76,12 @@ class Reactor:
     """An event loop, with timers, threads and TCP.
 
     Args:
-        loop: an asyncio event loop that does not run; by default a new one, which is then closed by `dispose`.
+        loop: an asyncio event loop that does not run; or the name of one to make (`install` has the names); by default
+            asyncio makes one. A loop that was made here is closed by `dispose`.
     Attributes: *loop* the asyncio loop beneath; *running*, see `IReactorCore`; *threadPatience* the seconds that
         shutdown waits for the thread pool's threads.
     Raises: ReactorAlreadyRunning: *loop* runs (inside it, `Reactor.current` gives the reactor attached to it).
+        netcore.error.NoSuchReactor, a ValueError: no loop of that name is to be had here. TypeError: *loop* is neither.
     Threading: belongs to the thread that runs it. Make as many as there are threads that need one. `callFromThread`
         may be called in any thread, `callInThread` and `getThreadPool` too.
     """
@@ -88,13 +90,19 @@ class Reactor:
     running: bool
     threadPatience = 5.0
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        if loop is not None and loop.is_running():
+    def __init__(self, loop: asyncio.AbstractEventLoop | str | None = None) -> None:
+        if loop is None or isinstance(loop, str):
+            self._set_up(_names.new_loop(loop), owns_loop=True)
+            return
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            raise TypeError(f"a reactor is made on an event loop, or the name of one, not on {loop!r}")
+        if loop.is_running():
             raise ReactorAlreadyRunning(f"{loop!r} runs already: inside it, use Reactor.current()")
-        self._set_up(_loops.new_loop() if loop is None else loop, owns_loop=loop is None)
+        self._set_up(loop, owns_loop=False)
 
     def _set_up(self, loop: asyncio.AbstractEventLoop, owns_loop: bool) -> None:
         self.loop = loop
+        self._watcher = _selector.watcher_of(loop)
         self.running = False
         self._owns_loop = owns_loop
         self._life = Lifecycle()
@@ -130,7 +138,9 @@ class Reactor:
         return self
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} that {self._life.state.value}, over {type(self.loop).__name__}>"
+        loop = type(self.loop)  # uvloop's is called just Loop
+        package = loop.__module__.partition(".")[0]
+        return f"<{type(self).__name__} that {self._life.state.value}, over {package}.{loop.__name__}>"
 
     # Life.
 
@@ -160,10 +170,10 @@ class Reactor:
         self._life.move(Event.RUN)
         start = None
         try:
-            start = self.loop.call_soon(self._start)
             with self._entered(), contextlib.ExitStack() as stack:
                 if installSignalHandlers:
                     stack.enter_context(_signals.handling(self.loop, self._on_signal))
+                start = self.loop.call_soon(self._start)
                 self.loop.run_forever()
         finally:
             if start is not None:
@@ -485,6 +495,7 @@ class Reactor:
         self.running = False
         self._turns.end()
         self._turns.clear()
+        self._turns.close()
         self._events.clear()
         self._release_blocked()
         self._pool.abandon()

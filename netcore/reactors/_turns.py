@@ -6,7 +6,7 @@ What holds:
   delivers too early is ignored, so that a reactor can do what comes first (fire "startup") before anything else
   happens.
 * At most one of the loop's own timers is armed, for ``_armed_for`` (infinity: none), never later than the next
-  deadline. It may fire early, uvloop's does: the queue is then asked again.
+  deadline. It may fire early, uvloop's does: the queue is then asked again, and the rest waited for.
 * A turn makes the calls that were due, and asked for, when it began. What they ask for waits for the next turn, and
   the loop looks after descriptors in between.
 
@@ -24,9 +24,9 @@ from contextvars import Context
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore._timers import TimerQueue
-from netcore.error import ReactorNotRunning
 from netcore.failure import Failure
 from netcore.reactors._threadcalls import ThreadCalls
+from netcore.reactors._waker import Waker
 
 __all__ = ["Turns"]
 
@@ -34,6 +34,11 @@ logger = logging.getLogger("netcore.reactors")
 
 # The longest a loop's timer is armed for: uvloop overflows on what asyncio would take (infinity).
 _LONGEST = 24 * 3600.0
+
+# The least that is waited for after a timer that fired early. uvloop rounds to milliseconds, and half of one to none:
+# asked for the rest as it is, it comes back at once, 75 times for one timer (measured). So a call is up to a
+# millisecond late there, as on asyncio's loops over epoll.
+_REST = 0.001
 
 
 class Turns:
@@ -43,13 +48,14 @@ class Turns:
     Threading: the loop's thread, but for ``thread_calls.add``.
     """
 
-    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "thread_calls", "timers", "used")
+    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "_waker", "thread_calls", "timers", "used")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.used = False
         self.timers = TimerQueue(time.monotonic, self._arm)
-        self.thread_calls = ThreadCalls(self._wake)
+        self._waker = Waker(loop, self._drain)
+        self.thread_calls = ThreadCalls(self._waker.wake)
         self._handle: asyncio.Handle | None = None
         self._armed_for = math.inf
         self._context = Context()  # of the loop's timer, which is nobody's in particular: each call has its own
@@ -72,8 +78,12 @@ class Turns:
         self.timers.clear()
         self.thread_calls.clear()
 
-    def _arm(self) -> None:
-        """Have the loop wake us for the next deadline, unless it will before."""
+    def close(self) -> None:
+        """Give back what wakes the loop."""
+        self._waker.close()
+
+    def _arm(self, least: float = 0.0) -> None:
+        """Have the loop wake us for the next deadline, unless it will before; in *least* seconds, if it is to come."""
         if not self.used:
             return
         deadline = self.timers.next_deadline()
@@ -86,14 +96,16 @@ class Turns:
         if delay <= 0:
             self._handle = self._loop.call_soon(self._run_timers, context=self._context)
         else:
-            self._handle = self._loop.call_later(min(delay, _LONGEST), self._run_timers, context=self._context)
+            delay = min(max(delay, least), _LONGEST)
+            self._handle = self._loop.call_later(delay, self._run_timers, context=self._context)
 
     def _run_timers(self) -> None:
+        now = time.monotonic()
+        early = now < self._armed_for
         self._handle = None
         self._armed_for = -math.inf  # nothing is armed from within: that is done once, below
         timers = self.timers
         mark = timers.mark()
-        now = time.monotonic()
         try:
             while (call := timers.take(now, mark)) is not None:
                 try:
@@ -104,13 +116,7 @@ class Turns:
                     log_failure(logger, Failure(), "a call made later raised")
         finally:
             self._armed_for = math.inf
-            self._arm()
-
-    def _wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._drain)
-        except RuntimeError as error:
-            raise ReactorNotRunning("the reactor's loop is closed: it takes no more calls") from error
+            self._arm(_REST if early else 0.0)
 
     def _drain(self) -> None:
         if self.used:

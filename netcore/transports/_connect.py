@@ -17,6 +17,7 @@ import os
 import socket
 from collections import deque
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
@@ -216,7 +217,8 @@ class Connector:
                 self._last_error = _explain(error)
                 continue
             self._socket = sock
-            self._reactor.loop.add_writer(sock.fileno(), self._decided)
+            decided = partial(self._context.copy().run, self._decided)  # what is logged there is logged in our context
+            self._reactor._watcher.add_writer(sock.fileno(), decided)
             return
         self._fail(Failure(self._last_error))
 
@@ -232,7 +234,7 @@ class Connector:
         """The kernel has connected the socket, or has given up."""
         sock, self._socket = self._socket, None
         assert sock is not None
-        self._reactor.loop.remove_writer(sock.fileno())
+        self._reactor._watcher.remove_writer(sock.fileno())
         try:
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
@@ -292,7 +294,7 @@ class Connector:
                 call.cancel()
         self._timer = self._begin_call = None
         if self._socket is not None:
-            self._reactor.loop.remove_writer(self._socket.fileno())
+            self._reactor._watcher.remove_writer(self._socket.fileno())
             self._socket.close()
             self._socket = None
         self._reactor._drop(self)
@@ -304,20 +306,22 @@ class Connector:
 
     def _tell(self, what: str, reason: Failure) -> None:
         """Tell the factory, which may connect again; if it does not, it is of no more use here."""
+        context = self._context.copy()
         try:
-            self._context.copy().run(getattr(self.factory, what), self, reason)
+            context.run(getattr(self.factory, what), self, reason)
         except Exception:
-            log_failure(logger, Failure(), "%s of %r raised", what, self.factory)
+            context.run(log_failure, logger, Failure(), "%s of %r raised", what, self.factory)
         if self._state is ConnectorState.DISCONNECTED:
             self._stop_factory()
 
     def _stop_factory(self) -> None:
         if self._factory_started:
             self._factory_started = False
+            context = self._context.copy()
             try:
-                self._context.copy().run(self.factory.doStop)
+                context.run(self.factory.doStop)
             except Exception:
-                log_failure(logger, Failure(), "doStop of %r raised", self.factory)
+                context.run(log_failure, logger, Failure(), "doStop of %r raised", self.factory)
 
     def _move(self, event: ConnectorEvent) -> None:
         state = CONNECTOR_TRANSITIONS.get((self._state, event))

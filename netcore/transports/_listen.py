@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
@@ -104,7 +105,7 @@ class Port:
         self._socket = sock
         self._host = host
         self._reactor._keep(self)
-        self._reactor.loop.add_reader(sock.fileno(), self._accept)
+        self._watch(sock)
         logger.info("%r listens", self)
         try:
             self.factory.doStart()
@@ -148,9 +149,13 @@ class Port:
             self._pause.cancel()
             self._pause = None
         else:
-            self._reactor.loop.remove_reader(sock.fileno())
+            self._reactor._watcher.remove_reader(sock.fileno())
         self._reactor._drop(self)
         sock.close()
+
+    def _watch(self, sock: socket.socket) -> None:
+        accept = partial(self._context.copy().run, self._accept)  # what is logged there is logged in our context
+        self._reactor._watcher.add_reader(sock.fileno(), accept)
 
     def _accept(self) -> None:
         for _ in range(ACCEPT_AT_ONCE):
@@ -194,7 +199,7 @@ class Port:
 
     def _pause_accepting(self, error: OSError) -> None:
         assert self._socket is not None
-        self._reactor.loop.remove_reader(self._socket.fileno())
+        self._reactor._watcher.remove_reader(self._socket.fileno())
         self._pause = self._reactor.callLater(self.acceptPause, self._resume_accepting)
         if not self._outage:
             self._outage = True
@@ -206,7 +211,7 @@ class Port:
     def _resume_accepting(self) -> None:
         self._pause = None
         if self._socket is not None:
-            self._reactor.loop.add_reader(self._socket.fileno(), self._accept)
+            self._watch(self._socket)
 
     def __repr__(self) -> str:
         where = f"{self._host.host}:{self._host.port}" if self._host is not None else f"{self.interface}:{self.port}"

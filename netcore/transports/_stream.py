@@ -90,6 +90,7 @@ class StreamTransport:
         self.disconnecting = False
         self._reactor = reactor
         self._loop = reactor.loop
+        self._watcher = reactor._watcher
         self._socket = sock
         self._descriptor = sock.fileno()
         self._recv = sock.recv
@@ -140,14 +141,37 @@ class StreamTransport:
     def _flush(self) -> None:
         """Send what the kernel takes; if that is all, see what comes next."""
         state = self._state
+        buffer = self._buffer
+        # By far the most frequent, on its own (a third of what the transport adds to recv(2) and send(2)): one piece,
+        # and the kernel takes all of it.
+        if len(buffer) == 1 and state is _OPEN and self._producer is None and not self._watching_writable:
+            data = buffer[0]
+            try:
+                sent = self._send(data)
+            except OSError as refusal:
+                if refusal.errno not in TRY_LATER:
+                    self._write_failed(refusal)
+                    return
+                sent = 0
+            if sent == len(data):
+                buffer.clear()
+                self._size = 0
+                self._armed = False
+                return
+            if sent:
+                buffer[0] = memoryview(data)[sent:]
+                self._size -= sent
+                self._progress = True
+            self._watch_writable(True)
+            return
         if state is not _OPEN and state is not _CLOSING:
             return
-        if self._buffer:
+        if buffer:
             error = self._send_some()
             if error is not None:
                 self._write_failed(error)
                 return
-            if self._buffer:
+            if buffer:
                 self._watch_writable(True)
                 if state is _CLOSING:
                     self._start_linger()
@@ -229,9 +253,9 @@ class StreamTransport:
             return
         self._watching_writable = wanted
         if wanted:
-            self._loop.add_writer(self._descriptor, self._flush)
+            self._watcher.add_writer(self._descriptor, self._flush)
         else:
-            self._loop.remove_writer(self._descriptor)
+            self._watcher.remove_writer(self._descriptor)
 
     def _drop_buffer(self) -> None:
         self._writable = False
@@ -292,10 +316,10 @@ class StreamTransport:
             return
         if reader is not None:
             self._reading = True
-            self._loop.add_reader(self._descriptor, reader)
+            self._watcher.add_reader(self._descriptor, reader)
         else:
             self._reading = False
-            self._loop.remove_reader(self._descriptor)
+            self._watcher.remove_reader(self._descriptor)
 
     def _on_readable(self) -> None:
         try:
@@ -332,7 +356,9 @@ class StreamTransport:
             self._loop.call_soon(self._flush)
             raise error
         failure = Failure(error)
-        log_failure(logger, failure, "%s of %r raised: its connection is closed", what, self.protocol)
+        # Those who handle what is logged may look at the context; and it may be entered, hence the copy.
+        told = (logger, failure, "%s of %r raised: its connection is closed", what, self.protocol)
+        self._context.copy().run(log_failure, *told)
         self._end(failure)
 
     # The beginning and the ends.
@@ -485,7 +511,7 @@ def _call(context: Context, callback: Callable[..., object], *args: Any) -> None
     except ENDS_THE_PROGRAM:
         raise
     except BaseException:
-        log_failure(logger, Failure(), "%r raised", callback)
+        context.run(log_failure, logger, Failure(), "%r raised", callback)
 
 
 def _as_bytes(data: Any) -> bytes:

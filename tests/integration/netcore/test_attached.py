@@ -258,7 +258,7 @@ def test_its_end_ends_the_waiting_of_other_threads() -> None:
 
 @pytest.mark.parametrize(
     ("before", "loop_says_so"),
-    [(True, True), (False, True), (True, False)],  # asyncio's loops do, uvloop's keep it to themselves
+    [(True, True), (False, True), (True, False)],  # one of another make may keep it to itself
 )
 def test_none_is_attached_to_a_loop_whose_program_is_over(
     monkeypatch: pytest.MonkeyPatch, before: bool, loop_says_so: bool

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from netcore.defer import CancelledError, Deferred, DeferredList, ensureDeferred, gatherResults, inlineCallbacks
+from netcore.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    ensureDeferred,
+    fail,
+    gatherResults,
+    inlineCallbacks,
+    succeed,
+)
 from netcore.failure import Failure
 
 
@@ -309,6 +318,36 @@ def test_a_cancel_between_the_result_and_the_coroutines_next_step_is_not_lost() 
         d.cancel()
         await d
         assert seen == ["cancelled", "cancelled too"]
+
+    in_asyncio(test)
+
+
+def test_a_coroutine_that_cancels_itself_while_it_runs_takes_no_notice() -> None:
+    async def test() -> None:
+        first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+
+        async def coroutine() -> str:
+            await first
+            d.cancel()
+            return await second
+
+        d = ensureDeferred(coroutine())
+        first.set_result(None)
+        await turn()
+        second.set_result("not cancelled")
+        assert await d == "not cancelled"
+
+    in_asyncio(test)
+
+
+def test_a_task_goes_on_at_once_with_a_result_or_failure_that_is_there() -> None:
+    async def test() -> None:
+        turned: list[str] = []
+        asyncio.get_running_loop().call_soon(turned.append, "turned")
+        assert await succeed(1) == 1
+        with pytest.raises(KeyError):
+            await fail(KeyError())
+        assert turned == []
 
     in_asyncio(test)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
+import pytest
+
 from tests.support.process import Program, Spawn
 
 # A shell that starts a job in the background has it ignore SIGINT, and children inherit that.
@@ -232,3 +234,42 @@ def test_react_logs_a_failure_and_exits_with_1(spawn: Spawn) -> None:
 def test_react_exits_when_the_reactor_is_stopped(spawn: Spawn) -> None:
     assert react(spawn, "stopped")[0] == 0
     assert react(spawn, "both")[0] == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_signal_after_run_is_its_new_handlers_alone(spawn: Spawn, loop: str) -> None:
+    """Also where the loop keeps the handler that it was given: uvloop removes none while it does not run."""
+    source = f"""
+import signal
+from netcore.reactors import install
+reactor = install("{loop}")
+reactor.callWhenRunning(reactor.stop)
+reactor.run()
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+signal.signal(signal.SIGTERM, lambda *_: print("mine"))
+reactor.addSystemEventTrigger("before", "shutdown", print, "stopped")
+reactor.callWhenRunning(signal.raise_signal, signal.SIGTERM)
+reactor.callLater(0.01, print, "still running")
+reactor.callLater(0.02, reactor.stop)
+reactor.run(installSignalHandlers=False)
+"""
+    assert finished(spawn, source) == "mine\nstill running\nstopped\n"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_signal_that_comes_as_its_handler_is_set_is_not_lost(spawn: Spawn, loop: str) -> None:
+    source = f"""
+import signal
+from netcore.reactors import install
+loop = install("{loop}").loop
+from netcore import reactor
+add = loop.add_signal_handler
+def add_signal_handler(number, *args):
+    add(number, *args)
+    if number == signal.SIGTERM: signal.raise_signal(number)
+loop.add_signal_handler = add_signal_handler
+reactor.addSystemEventTrigger("before", "shutdown", print, "before shutdown")
+reactor.run()
+print("run returned")
+"""
+    assert finished(spawn, source) == "before shutdown\nrun returned\n"

@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import contextvars
 import errno
+import logging
 import os
 import socket
 import sys
@@ -717,6 +718,73 @@ class TestConnecting:
 
         run(main)
         assert seen == ["caller's", "caller's"]
+
+    def test_what_they_raise_is_logged_in_the_context_of_the_call(
+        self, reactor: Reactor, run: Run, logged: Logged, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Programs mark their records with what they keep in the context."""
+        variable = contextvars.ContextVar("variable", default="unset")
+        marks: dict[str, str] = {}
+
+        def mark(record: logging.LogRecord) -> bool:
+            if record.exc_info:
+                marks[str(record.exc_info[1])] = variable.get()
+            return True
+
+        monkeypatch.setattr(logging.getLogger("netcore.transports"), "filters", [mark])
+
+        class Fails(Protocol):
+            def __init__(self, what: str) -> None:
+                self.what = what
+
+            def dataReceived(self, data: bytes) -> None:
+                raise LookupError(f"{self.what}'s dataReceived")
+
+            def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+                raise LookupError(f"{self.what}'s connectionLost")
+
+        def refuse(what: str) -> None:
+            raise LookupError(f"{what}'s buildProtocol")
+
+        class Speaks(Client):
+            def buildProtocol(self, addr: Any) -> Any:
+                self.made.callback(None)
+                return Fails("client")
+
+            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+                self.lost.callback(reason.value)
+                raise LookupError("clientConnectionLost")
+
+        async def main() -> None:
+            server, deaf = Server(), Server()
+            server.buildProtocol = lambda addr: Fails("server")  # type: ignore[method-assign,assignment,return-value]
+            deaf.buildProtocol = lambda addr: refuse("server")  # type: ignore[method-assign,assignment,return-value]
+            variable.set("listener's")
+            talks, breaks = listen(reactor, server).getHost().port, listen(reactor, deaf).getHost().port
+            variable.set("caller's")
+            client, builds, broken = Speaks(), Client(), Client()
+            builds.buildProtocol = lambda addr: refuse("client")  # type: ignore[method-assign,assignment]
+            connector = reactor.connectTCP("127.0.0.1", talks, client)
+            reactor.connectTCP("127.0.0.1", talks, builds)
+            reactor.connectTCP("127.0.0.1", breaks, broken)
+            variable.set("changed since")
+            await client.made
+            await deferLater(reactor, 0)
+            assert connector.transport is not None
+            connector.transport.write(b"x")
+            for over in (client.lost, builds.failed, broken.lost):
+                await over
+
+        run(main)
+        logged.take(LookupError)
+        assert marks == {
+            "server's buildProtocol": "listener's",
+            "server's dataReceived": "listener's",
+            "server's connectionLost": "listener's",
+            "client's buildProtocol": "caller's",
+            "client's connectionLost": "caller's",
+            "clientConnectionLost": "caller's",
+        }
 
     @pytest.mark.parametrize("number", [-1, 65536, 70_000, 1 << 40])
     def test_what_is_no_port_number_is_refused(self, reactor: Reactor, number: int) -> None:

@@ -50,14 +50,15 @@ class TestCallFromThread:
 
     def test_many_calls_wake_the_loop_once(self, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
         woken = 0
-        wake = reactor.loop.call_soon_threadsafe
+        calls = reactor._turns.thread_calls
+        wake = calls._wake
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
+        def counted() -> object:
             nonlocal woken
             woken += 1
-            return wake(*args, **kwargs)
+            return wake()
 
-        monkeypatch.setattr(reactor.loop, "call_soon_threadsafe", counted)
+        monkeypatch.setattr(calls, "_wake", counted)
         seen: list[int] = []
 
         def call() -> None:

@@ -83,6 +83,18 @@ class TestBothDrivers:
     def test_a_hundred_thousand_results_that_are_there_need_no_stack(self, start: Start) -> None:
         assert result_of(start(*[succeed(1) for _ in range(100_000)])) == [1] * 100_000
 
+    def test_a_result_that_is_there_is_taken_without_a_callback(self, start: Start) -> None:
+        class Refuses(Deferred[int]):
+            def _add(self, entry: Any) -> None:
+                pytest.fail("something was added")
+
+        ready, failed = Refuses(), Refuses()
+        ready.callback(1)
+        failed.errback(KeyError())
+        assert result_of(start(ready, failed)) == [1, KeyError]
+        assert ready.result is None
+        assert failed.result is None
+
     def test_a_paused_deferred_is_waited_for(self, start: Start) -> None:
         paused = succeed(1)
         paused.pause()
@@ -128,6 +140,34 @@ class TestBothDrivers:
         worker.join()
         assert result_of(d) == [1]
 
+    @pytest.mark.parametrize("before", [True, False])
+    def test_fired_by_another_thread_while_it_begins_to_wait_it_goes_on(self, start: Start, before: bool) -> None:
+        """The other thread fires right before, or after, the assignment by which the coroutine begins to wait."""
+
+        class FiredMeanwhile(Deferred[str]):
+            @property
+            def _first(self) -> Any:  # type: ignore[override]
+                return self.__dict__.get("first")
+
+            @_first.setter
+            def _first(self, entry: Any) -> None:
+                if before and entry is not None:
+                    self.fire()
+                self.__dict__["first"] = entry
+                if not before and entry is not None:
+                    self.fire()
+
+            def fire(self) -> None:
+                worker = threading.Thread(target=self.callback, args=("x",))
+                worker.start()
+                worker.join()
+
+        assert result_of(start(FiredMeanwhile(), FiredMeanwhile())) == ["x", "x"]
+        last: Deferred[int] = Deferred()
+        d = start(FiredMeanwhile(), last)
+        last.callback(1)
+        assert result_of(d) == ["x", 1]
+
     def test_each_runs_in_a_context_of_its_own(self, start: Start) -> None:
         request = contextvars.ContextVar[str]("request")
         seen: list[str] = []
@@ -171,6 +211,34 @@ class TestBothDrivers:
             last.addCallback(lambda results: results[0])
         first.callback("end")
         assert result_of(last) == "end"
+
+
+@pytest.mark.parametrize("among_others", [False, True])
+@pytest.mark.parametrize("driver", ["inlineCallbacks", "ensureDeferred"])
+def test_what_a_step_adds_to_what_it_waited_for_runs_after_the_step(driver: str, among_others: bool) -> None:
+    order: list[Any] = []
+    waited: Deferred[str] = Deferred()
+
+    def step(result: str) -> None:
+        waited.addCallback(lambda after: order.append(("added", after)))
+        order.append(("step", result))
+
+    @inlineCallbacks
+    def by_yield() -> Yielding:
+        step((yield waited))
+
+    async def by_await() -> None:
+        step(await waited)
+
+    if among_others:
+        waited.addCallback(lambda result: result)
+    d = by_yield() if driver == "inlineCallbacks" else ensureDeferred(by_await())
+    if among_others:
+        waited.addCallback(lambda result: order.append(("there before", result)))
+    d.addCallback(lambda _: order.append("the coroutine's own"))
+    waited.callback("x")
+    there_before = [("there before", None)] if among_others else []
+    assert order == [("step", "x"), "the coroutine's own", *there_before, ("added", None)]
 
 
 class TestInlineCallbacks:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import gc
 import logging
+import operator
 import sys
 import threading
 import weakref
@@ -27,7 +29,7 @@ from netcore.defer import (
     setUnhandledFailureHook,
     succeed,
 )
-from netcore.defer._chain import FIRED, PENDING, RUNNING, run
+from netcore.defer._chain import FAILED, FIRED, PENDING, RUNNING, run
 from netcore.failure import Failure
 from netcore.task import Clock
 
@@ -82,6 +84,33 @@ class TestCallbacks:
             raise SystemExit(3)
 
         assert result_of(succeed(1).addCallback(leave)) is SystemExit
+
+    @pytest.mark.parametrize("others", [0, 2])
+    @pytest.mark.parametrize("fired_first", [True, False])
+    @pytest.mark.parametrize("kind", ["function", "method", "builtin", "partial", "object", "class"])
+    def test_whatever_can_be_called_is_a_callback(self, kind: str, fired_first: bool, others: int) -> None:
+        class Adds:
+            def __call__(self, n: int) -> int:
+                return n + 1
+
+        one: Any = {
+            "function": lambda n: n + 1,
+            "method": Adds().__call__,
+            "builtin": (1).__add__,
+            "partial": functools.partial(operator.add, 1),
+            "object": Adds(),
+            "class": bool,
+        }[kind]
+        d: Deferred[Any] = succeed(1) if fired_first else Deferred()
+        d.addCallback(one)
+        for _ in range(others):
+            d.addCallback(one)
+        if not fired_first:
+            d.callback(1)
+        assert result_of(d) == (kind == "class" or 2 + others)
+        failed = fail(KeyError())
+        failed.addCallback(one)
+        assert result_of(failed) is KeyError
 
     def test_a_failure_given_to_callback_or_returned_counts_as_one(self) -> None:
         d: Deferred[int] = Deferred()
@@ -448,8 +477,8 @@ class TestThreads:
         d.callback(None)
         assert order == (["adding", "second", "added"] if event == "add while claimed" else ["adding", "added"])
 
-    @pytest.mark.parametrize("waits", [False, True])
-    def test_an_entry_added_after_the_last_look_for_entries_is_run(self, waits: bool) -> None:
+    @pytest.mark.parametrize("case", ["has run a callback", "has run what waited", "has failed", "had nothing to run"])
+    def test_an_entry_added_after_the_last_look_for_entries_is_run(self, case: str) -> None:
         """The other thread's part is played by the assignment that ends RUNNING: it adds just before."""
         order: list[str] = []
 
@@ -460,18 +489,50 @@ class TestThreads:
 
             @_state.setter
             def _state(self, state: int) -> None:
-                if state == FIRED and self._state == RUNNING and not order:
+                if state in (FIRED, FAILED) and self._state == RUNNING and not order:
                     order.append("adding")
-                    self.addCallback(lambda _: order.append("added"))
+                    self.addBoth(lambda _: order.append("added"))
                 self.__dict__["state"] = state
 
         d = Interrupted()
-        if waits:
+        if case == "has run what waited":
             succeed(1).addCallback(lambda _: d).addCallback(lambda _: order.append("outer"))
-        else:
+        elif case != "had nothing to run":
             d.addBoth(lambda result: result)
-        d.callback("x")
-        assert order == ["adding", "outer", "added"] if waits else ["adding", "added"]
+        if case.startswith("has run"):
+            d.callback("x")
+        else:
+            d.errback(KeyError())
+        assert order == ["adding", "outer", "added"] if case == "has run what waited" else ["adding", "added"]
+
+    def test_a_deferred_that_waits_belongs_to_the_thread_that_fires_what_it_waits_for(self) -> None:
+        """The other thread fires the inner one at the last moment, and is running the outer one when this goes on."""
+        running, go_on = threading.Event(), threading.Event()
+        order: list[str] = []
+
+        def in_the_other_thread(result: str) -> str:
+            running.set()
+            assert go_on.wait(10)
+            order.append(result)
+            return "done"
+
+        class FiredWhenAwaited(Deferred[str]):
+            def _add(self, entry: Any) -> None:
+                super()._add(entry)
+                worker.start()
+                assert running.wait(10)
+
+        inner = FiredWhenAwaited()
+        worker = threading.Thread(target=inner.callback, args=("x",))
+        d: Deferred[int] = Deferred()
+        waiting = d.addCallback(lambda _: inner)
+        waiting.addCallback(in_the_other_thread)
+        d.callback(1)
+        assert d._state == RUNNING
+        waiting.addCallback(order.append)
+        go_on.set()
+        worker.join()
+        assert order == ["x", "done"]
 
     def test_only_the_thread_that_claimed_a_deferred_runs_it(self) -> None:
         order: list[str] = []
@@ -551,6 +612,26 @@ class TestLists:
         assert cancelled == [waiting[0], waiting[2]]
         assert [success for success, _ in result_of(collected)] == [FAILURE, SUCCESS, FAILURE]
 
+    def test_one_that_waits_for_its_own_list_is_left_alone(self) -> None:
+        lists: list[Any] = []
+        waiting: Deferred[Any] = Deferred()
+        waiting.addCallback(lambda _: lists[0])
+        lists.append(DeferredList([waiting]))
+        waiting.callback(1)
+        lists[0].cancel()
+        assert not lists[0].called
+
+    def test_ten_thousand_lists_of_lists_need_no_stack(self) -> None:
+        first: Deferred[Any] = Deferred()
+        last = first
+        for _ in range(10_000):
+            last = gatherResults([last])
+        first.callback("end")
+        result = result_of(last)
+        for _ in range(10_000):
+            [result] = result
+        assert result == "end"
+
     def test_cancelling_a_fired_list_cancels_what_it_waits_for(self) -> None:
         inner: Deferred[str] = Deferred()
         collected = DeferredList([])
@@ -585,6 +666,25 @@ class TestMaking:
         assert d.result == 3
         assert "current result: 3" in repr(d)
 
+    def test_looking_at_one_from_its_own_callback(self) -> None:
+        d: Deferred[Any] = Deferred()
+        seen: list[str] = []
+
+        def look(result: Any) -> Deferred[Any]:
+            seen.append(repr(d))
+            d.addErrback(lambda _: seen.append(repr(d)))
+            return d
+
+        d.addCallback(look)
+        d.callback(1)
+        assert [text.rpartition("running")[1] for text in seen] == ["running", "running"]
+
+    def test_many_can_be_kept(self) -> None:
+        d: Deferred[Any] = Deferred()
+        assert sys.getsizeof(d) <= 112
+        d.addCallback(result_of)
+        assert d._more is None, "the first callback takes no room"
+
     def test_deferreds_can_be_weakly_referenced_and_subclassed(self) -> None:
         class Mine(Deferred[int]):
             pass
@@ -607,8 +707,9 @@ class TestMaking:
         assert [ref() for ref in gone] == [None] * 4
 
     @pytest.mark.parametrize("late", [False, True])
-    @pytest.mark.parametrize("how", ["raised", "errback", "returned", "chained"])
-    def test_a_handled_failure_leaves_no_garbage(self, how: str, late: bool) -> None:
+    @pytest.mark.parametrize("passed_by", [False, True])
+    @pytest.mark.parametrize("how", ["raised", "errback", "callback", "returned", "chained"])
+    def test_a_handled_failure_leaves_no_garbage(self, how: str, passed_by: bool, late: bool) -> None:
         gc.collect()
         for _ in range(100):
             d: Deferred[Any] = Deferred()
@@ -618,10 +719,14 @@ class TestMaking:
                 d.addCallback(lambda _: Failure(KeyError()))
             elif how == "chained":
                 d.addCallback(lambda _: succeed(1).addCallback(explode))
+            if passed_by:
+                d.addErrback(Failure.trap, ValueError)  # raises it again; a lambda would itself be in the traceback
             if not late:
                 d.addErrback(lambda f: f.trap(ZeroDivisionError, KeyError) and None)
             if how == "errback":
                 d.errback(KeyError())
+            elif how == "callback":
+                d.callback(Failure(KeyError()))
             else:
                 d.callback(1)
             if late:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from netcore.defer import AlreadyCalledError, CancelledError, Deferred
-from netcore.defer._chain import CHAINED, FIRED, PENDING, RUNNING
+from netcore.defer._chain import CHAINED, FAILED, FIRED, PENDING, RUNNING
 from netcore.failure import Failure
 
-NAMES = {PENDING: "pending", FIRED: "fired", RUNNING: "running", CHAINED: "chained"}
+NAMES = {PENDING: "pending", FIRED: "fired", FAILED: "failed", RUNNING: "running", CHAINED: "chained"}
 
 
 class Case:
@@ -96,18 +96,18 @@ EVENTS: dict[str, Callable[[Case], object]] = {
 # the event (or, where that is later, one added afterwards) sees.
 TABLE: dict[tuple[str, str], tuple[Any, int, list[Any]]] = {
     ("pending", "callback"): (FIRED, 0, ["late"]),
-    ("pending", "errback"): (FIRED, 0, [ZeroDivisionError]),
+    ("pending", "errback"): (FAILED, 0, [ZeroDivisionError]),
     ("pending", "addBoth"): (PENDING, 0, []),
     ("pending", "pause"): (PENDING, 1, []),
     ("pending", "unpause"): (RuntimeError, 0, []),
-    ("pending", "cancel"): (FIRED, 0, [CancelledError]),
+    ("pending", "cancel"): (FAILED, 0, [CancelledError]),
     ("pending", "inner fires"): (PENDING, 0, []),
     ("pending, paused", "callback"): (FIRED, 1, []),
-    ("pending, paused", "errback"): (FIRED, 1, []),
+    ("pending, paused", "errback"): (FAILED, 1, []),
     ("pending, paused", "addBoth"): (PENDING, 1, []),
     ("pending, paused", "pause"): (PENDING, 2, []),
     ("pending, paused", "unpause"): (PENDING, 0, []),
-    ("pending, paused", "cancel"): (FIRED, 1, []),
+    ("pending, paused", "cancel"): (FAILED, 1, []),
     ("pending, paused", "inner fires"): (PENDING, 1, []),
     ("fired", "callback"): (AlreadyCalledError, 0, ["value"]),
     ("fired", "errback"): (AlreadyCalledError, 0, ["value"]),
@@ -119,10 +119,10 @@ TABLE: dict[tuple[str, str], tuple[Any, int, list[Any]]] = {
     ("failed", "callback"): (AlreadyCalledError, 0, [KeyError]),
     ("failed", "errback"): (AlreadyCalledError, 0, [KeyError]),
     ("failed", "addBoth"): (FIRED, 0, [KeyError]),
-    ("failed", "pause"): (FIRED, 1, []),
+    ("failed", "pause"): (FAILED, 1, []),
     ("failed", "unpause"): (RuntimeError, 0, [KeyError]),
-    ("failed", "cancel"): (FIRED, 0, [KeyError]),
-    ("failed", "inner fires"): (FIRED, 0, [KeyError]),
+    ("failed", "cancel"): (FAILED, 0, [KeyError]),
+    ("failed", "inner fires"): (FAILED, 0, [KeyError]),
     ("fired, paused", "callback"): (AlreadyCalledError, 1, []),
     ("fired, paused", "errback"): (AlreadyCalledError, 1, []),
     ("fired, paused", "addBoth"): (FIRED, 1, []),
@@ -135,22 +135,22 @@ TABLE: dict[tuple[str, str], tuple[Any, int, list[Any]]] = {
     ("chained", "addBoth"): (CHAINED, 0, []),
     ("chained", "pause"): (CHAINED, 1, []),
     ("chained", "unpause"): (RuntimeError, 0, []),
-    ("chained", "cancel"): (FIRED, 0, [CancelledError]),
+    ("chained", "cancel"): (FAILED, 0, [CancelledError]),
     ("chained", "inner fires"): (FIRED, 0, ["inner"]),
     ("chained, paused", "callback"): (AlreadyCalledError, 1, []),
     ("chained, paused", "errback"): (AlreadyCalledError, 1, []),
     ("chained, paused", "addBoth"): (CHAINED, 1, []),
     ("chained, paused", "pause"): (CHAINED, 2, []),
     ("chained, paused", "unpause"): (CHAINED, 0, []),
-    ("chained, paused", "cancel"): (FIRED, 1, []),
+    ("chained, paused", "cancel"): (FAILED, 1, []),
     ("chained, paused", "inner fires"): (FIRED, 1, []),
-    ("cancelled", "callback"): (FIRED, 0, [CancelledError]),
-    ("cancelled", "errback"): (FIRED, 0, [CancelledError]),
+    ("cancelled", "callback"): (FAILED, 0, [CancelledError]),
+    ("cancelled", "errback"): (FAILED, 0, [CancelledError]),
     ("cancelled", "addBoth"): (FIRED, 0, [CancelledError]),
-    ("cancelled", "pause"): (FIRED, 1, []),
+    ("cancelled", "pause"): (FAILED, 1, []),
     ("cancelled", "unpause"): (RuntimeError, 0, [CancelledError]),
-    ("cancelled", "cancel"): (FIRED, 0, [CancelledError]),
-    ("cancelled", "inner fires"): (FIRED, 0, [CancelledError]),
+    ("cancelled", "cancel"): (FAILED, 0, [CancelledError]),
+    ("cancelled", "inner fires"): (FAILED, 0, [CancelledError]),
 }
 
 
