@@ -1,5 +1,6 @@
 """The pure core of the pool: what it decides (`_decide`), and the states behind the decisions (`_states`). Private."""
 
+from asyncdb._core._crowd import Crowd
 from asyncdb._core._decide import Core
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import (
@@ -18,6 +19,7 @@ __all__ = [
     "ENTRY_TABLE",
     "JOB_TABLE",
     "Core",
+    "Crowd",
     "Entry",
     "EntryEvent",
     "EntryState",

@@ -26,7 +26,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, cast
 
-from asyncdb._core import Core, EntryState, JobState, Orders
+from asyncdb._core import Core, Crowd, EntryState, JobState, Orders
 from asyncdb._worker._call import NOTHING, Call, Slot
 from asyncdb._worker._delivery import Delivery
 from asyncdb.dialect import Driver
@@ -43,8 +43,13 @@ logger = logging.getLogger("asyncdb.pool")
 
 # How long the end of the host waits for threads to close connections. Those left are daemons.
 PATIENCE = 1.0
+# A call that took less comes of a load of quick ones, whose results may wait for each other (see `_delivery`).
+QUICK = 0.001
 # How long the end of the host waits for calls that are on their way.
 DRAIN = 5.0
+
+
+_BUSY = EntryState.BUSY  # a global is read faster than an attribute of an enum class
 
 
 class Crew:
@@ -74,9 +79,10 @@ class Crew:
         self._seconds = host.seconds
         self._make_deferred = host.makeDeferred
         self.loop = host.loop  # where calls may be made
-        self._lock = threading.Lock()
-        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, driver.in_process)
-        self._queue = self.core.queue
+        self._lock = lock = threading.Lock()
+        self._acquire, self._release = lock.acquire, lock.release  # half the cost of `with`, for the usual call
+        crowd = Crowd(driver.quick, driver.enough)
+        self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd)
         self._few = options.max  # with no more calls waiting, a thread may soon have none
         # As many threads as entries may need, and as many again as may be stuck with abandoned ones: so the stuck ones
         # never starve the others, and there is a bound. A thread is started only when there is work and none is idle.
@@ -107,15 +113,17 @@ class Crew:
         # Before it is submitted: a thread may end it before this one goes on.
         call.deferred = deferred = self._make_deferred(call)
         core = self.core
+        self._acquire()
         try:
-            with self._lock:
-                now = self._seconds()
-                call.deadline = now + self._timeout
-                orders = core.submit(call, now)
-                wake_at = core.wake_at
+            now = self._seconds()
+            call.deadline = now + self._timeout
+            orders = core.submit(call, now)
+            wake_at = core.wake_at
         except AsyncdbError:
             call.deferred = None  # else the two keep each other, and refusing must cost nothing
             raise
+        finally:
+            self._release()
         if orders is not None:
             self._carry_out(orders)
         if wake_at < self._armed_for:
@@ -337,30 +345,42 @@ class Crew:
         return state
 
     def _run(self, slot: Slot) -> EntryState:
-        """BUSY."""
-        call: Call = slot.job  # type: ignore[assignment]  # cast() is a call, which the hot path can do without
-        task = call.task
-        try:
-            value = call.context.run(task.run, slot, call)
-        except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
-            error = RuntimeError(f"the function raised {stopped!r}")
-            error.__cause__ = _without_first_frame(stopped)
-            return self._failed(slot, call, error)
-        except BaseException as error:  # whatever user's code raises is the result of its call
-            return self._failed(slot, call, _without_first_frame(error))
-        if task.lends:
-            with self._lock:
-                slot.borrowed = lent = self.core.lent(slot)
-            if lent:
-                self._delivery.post(call, value)
-                return EntryState.LENT
-        if (task.foreign or self._driver.left_open(slot.connection)) and not self._tidy(slot, call):
-            return self._lose(slot, call, value)
-        with self._lock:  # reporting this one and taking the next: the one place where workers meet
-            self.core.finished(slot, self._seconds())
-            state = slot.state
-            plenty = self._queue.alive > self._few
-        self._delivery.post(call, value, plenty)
+        """BUSY: run the call, and those that are handed over to the thread after it."""
+        call: Any
+        value: Any
+        acquire, release, seconds = self._acquire, self._release, self._seconds
+        finished, queue = self.core.finished, self.core.queue
+        post, left_open = self._delivery.post, self._driver.left_open
+        while True:
+            call = slot.job
+            task = call.task
+            try:
+                value = call.context.run(task.run, slot, call)
+            except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
+                error = RuntimeError(f"the function raised {stopped!r}")
+                error.__cause__ = _without_first_frame(stopped)
+                return self._failed(slot, call, error)
+            except BaseException as error:  # whatever user's code raises is the result of its call
+                return self._failed(slot, call, _without_first_frame(error))
+            if task.lends:
+                with self._lock:
+                    slot.borrowed = lent = self.core.lent(slot)
+                if lent:
+                    post(call, value)
+                    return EntryState.LENT
+            if (task.foreign or left_open(slot.connection)) and not self._tidy(slot, call):
+                return self._lose(slot, call, value)
+            acquire()  # to report this one and take the next: the one place where workers meet
+            try:
+                now = seconds()
+                finished(slot, now)
+                state = slot.state
+            finally:
+                release()
+            post(call, value, queue.alive > self._few and now - call.started < QUICK)
+            if state is not _BUSY:
+                break
+            call = value = None  # the next one may take its time, and this is over
         if state is EntryState.IDLE and self.core.wake_at < self._armed_for:
             self._delivery.wake(self._arm)
         return state

@@ -46,8 +46,10 @@ class Driver:
     """Whether transactions are begun here, because the driver would not begin them where it should; an open cursor then
     keeps its locks when the transaction has ended."""
 
-    in_process = False
-    """Whether the database runs in the thread that asks, and not in a server."""
+    quick = 50e-6
+    """The seconds for each call, over all threads, below which threads get in each other's way ..."""
+    enough = 3
+    """... and how many at work are then all there should be. Measured: `asyncdb._core._crowd`."""
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         self.dbapi: Any = dbapi

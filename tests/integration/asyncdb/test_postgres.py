@@ -432,6 +432,6 @@ def test_hundreds_of_calls_at_once(drive: Drive, database: Database) -> None:
         async with pool_on(database, cp_max=4) as pool:
             results = await DeferredList([pool.runQuery("SELECT %s::int", (number,)) for number in range(500)])
             assert results == [(True, [(number,)]) for number in range(500)]
-            assert len(database.backends()) == 4
+            assert len(database.backends()) <= 4
 
     drive(main)

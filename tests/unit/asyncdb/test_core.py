@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncdb._core import Core, Entry, EntryState, IllegalTransition, Job, JobState, Orders
+from asyncdb._core import Core, Crowd, Entry, EntryState, IllegalTransition, Job, JobState, Orders
 from asyncdb._core._crowd import STALL
 from asyncdb._core._decide import CUT_AGAIN, CUT_GRACE
 from asyncdb._core._outage import FIRST_PAUSE, LONGEST_PAUSE
@@ -21,11 +21,11 @@ REST = 0.5
 class Pool:
     """A core, and a person in the part of its threads."""
 
-    def __init__(self, rest: float = REST, in_process: bool = False, **options: Any) -> None:
+    def __init__(self, rest: float = REST, crowd: Crowd | None = None, **options: Any) -> None:
         options.setdefault("max", 2)
         options.setdefault("min", 0)
         self.options = Options(**options)
-        self.core: Core[Entry, Job] = Core(self.options, Entry, rest, jitter=lambda: 1.0, in_process=in_process)
+        self.core: Core[Entry, Job] = Core(self.options, Entry, rest, jitter=lambda: 1.0, crowd=crowd)
         self.now = 100.0
         self.carry: list[Entry] = []
         self.failed: list[tuple[Job, BaseException]] = []
@@ -712,14 +712,18 @@ def test_a_forsaken_connection_is_ended_and_makes_room() -> None:
     assert pool.connect().job is waiting
 
 
-# ------------------------------------------------------------------------------------------- a database in the process
+# ------------------------------------------------------------------------------------------------------- quick calls
 
 QUICK = 10e-6
 
 
-def in_process(**options: Any) -> Pool:
+def crowd(enough: int = 1) -> Crowd:
+    return Crowd(10 * QUICK, enough)
+
+
+def quick_pool(enough: int = 1, **options: Any) -> Pool:
     """A pool with as many connections at rest as it may have, all of whose calls were quick."""
-    pool = Pool(rest=math.inf, in_process=True, **options)
+    pool = Pool(rest=math.inf, crowd=crowd(enough), **options)
     jobs = [pool.submit() for _ in range(pool.options.max)]
     entries = [pool.connect() for _ in jobs]
     for entry in entries:
@@ -735,7 +739,7 @@ def in_process(**options: Any) -> Pool:
 
 
 def test_while_calls_are_quick_those_that_wait_are_left_to_the_thread_at_work() -> None:
-    pool = in_process(max=4)
+    pool = quick_pool(max=4)
     entry, _ = pool.busy()
     waiting = [pool.submit() for _ in range(3)]
     assert pool.carry == []
@@ -746,19 +750,22 @@ def test_while_calls_are_quick_those_that_wait_are_left_to_the_thread_at_work() 
     assert pool.core.count(EntryState.BUSY) == 1
 
 
-def test_with_a_server_each_call_gets_a_connection_however_quick_they_are() -> None:
-    pool = Pool(rest=math.inf, max=2)
-    for _ in range(100):
-        entry, _ = pool.busy()
-        pool.wait(QUICK)
-        pool.tell(pool.core.finished, entry)
+def test_several_threads_at_work_may_be_what_is_enough() -> None:
+    pool = quick_pool(enough=2, max=4)
     pool.busy()
-    pool.busy()
+    entry, _ = pool.busy()
+    waiting = [pool.submit() for _ in range(2)]
     assert pool.core.count(EntryState.BUSY) == 2
+    pool.wait(QUICK)
+    pool.tell(pool.core.finished, entry)  # not one too many
+    assert entry.job is waiting[0]
+    pool.wait(2 * STALL)
+    pool.expire()  # neither of them makes room
+    assert waiting[1].state is JobState.RUNNING
 
 
 def test_nobody_waits_long_behind_a_slow_call() -> None:
-    pool = in_process(max=4)
+    pool = quick_pool(max=4)
     slow, _ = pool.busy()
     waiting = [pool.submit() for _ in range(2)]
     assert pool.core.wake_at <= pool.now + STALL
@@ -773,7 +780,7 @@ def test_nobody_waits_long_behind_a_slow_call() -> None:
 
 
 def test_a_slow_call_beside_quick_ones_keeps_none_of_them_waiting() -> None:
-    pool = in_process(max=4)
+    pool = quick_pool(max=4)
     pool.busy()
     pool.wait(1.0)
     for _ in range(10):
@@ -783,7 +790,7 @@ def test_a_slow_call_beside_quick_ones_keeps_none_of_them_waiting() -> None:
 
 
 def test_one_thread_too_many_goes_to_rest() -> None:
-    pool = in_process(max=4)
+    pool = quick_pool(max=4)
     slow, _ = pool.busy()
     jobs = [pool.submit() for _ in range(4)]
     pool.wait(2 * STALL)
@@ -801,7 +808,7 @@ def test_one_thread_too_many_goes_to_rest() -> None:
 
 
 def test_calls_that_take_their_time_get_a_connection_each() -> None:
-    pool = in_process(max=4)
+    pool = quick_pool(max=4)
     for _ in range(40):
         entry, _ = pool.busy()
         pool.wait(0.001)
@@ -812,7 +819,7 @@ def test_calls_that_take_their_time_get_a_connection_each() -> None:
 
 
 def test_where_no_call_may_wait_none_is_refused_for_being_quick() -> None:
-    pool = in_process(max=2, max_waiting=0)
+    pool = quick_pool(max=2, max_waiting=0)
     pool.busy()
     pool.busy()
     with pytest.raises(PoolOverloaded):
@@ -820,7 +827,7 @@ def test_where_no_call_may_wait_none_is_refused_for_being_quick() -> None:
 
 
 def test_no_connection_is_made_for_calls_that_are_quick() -> None:
-    pool = Pool(rest=math.inf, in_process=True, max=4)
+    pool = Pool(rest=math.inf, crowd=crowd(), max=4)
     entry, _ = pool.busy()
     pool.submit()  # not known to be quick yet
     pool.tell(pool.core.finished, entry)
