@@ -14,7 +14,9 @@ from datetime import UTC
 from examples.finger.records import Person, Session
 
 __all__ = [
+    "BUSY",
     "MAX_QUERY",
+    "MORE",
     "NOBODY_ON",
     "REFUSED",
     "TOO_LONG",
@@ -36,6 +38,8 @@ REFUSED = "Finger forwarding service denied"
 TOO_LONG = f"Your query is longer than {MAX_QUERY} bytes"
 TOO_SLOW = "You took too long to ask"
 UNAVAILABLE = "The directory is not available now; please try again later"
+BUSY = "Too many are asking now; please try again later"
+MORE = "There are more; please ask for a login or for more of the name"
 NOBODY_ON = "No one is logged on"
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["Person", "Session"]
+__all__ = ["FIELDS", "Person", "Session"]
+
+FIELDS = ("login", "name", "office", "phone", "project", "plan")
+"""What a person has, sessions excepted: the columns of tables and files."""
 
 
 @dataclass(frozen=True, slots=True)

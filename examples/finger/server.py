@@ -1,8 +1,9 @@
 """The finger service: `protocol` on a network, `store` behind it.
 
 One connection is one question: a line within ten seconds, an answer, a close. Whatever the database does, the answer
-comes: within seconds the store has one, or fails, and then the client is told so in a line. The log says why, when an
-outage begins and when it ends. Nothing else is needed to recover: each question asks the database anew.
+comes: within `Limits.answer_within` seconds the store has one, or the client is told in a line that there is none. The
+log says why, when an outage begins and when it ends. Nothing else is needed to recover: each question asks the database
+anew.
 """
 
 from __future__ import annotations
@@ -15,26 +16,21 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncdb import AsyncdbError
 from examples.finger import protocol
+from examples.finger.limits import DEFAULT, GRACE, PATIENCE, QUIET, Limits
 from examples.finger.protocol import Query, encode, parse
 from examples.finger.store import Store
+from examples.finger.tables import MOST_FOUND
 from netcore.address import IPv4Address, IPv6Address
 from netcore.application.service import Service
-from netcore.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred
+from netcore.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred, succeed
 from netcore.failure import Failure
 from netcore.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
 from netcore.protocol import ServerFactory, connectionDone
 from netcore.protocols.basic import LineReceiver
 
-__all__ = ["GRACE", "PATIENCE", "QUIET", "FingerFactory", "FingerProtocol", "FingerService"]
+__all__ = ["FingerFactory", "FingerProtocol", "FingerService", "reason_of"]
 
 log = logging.getLogger("finger")
-
-PATIENCE = 10
-"""How many seconds a client has for its question."""
-GRACE = 1
-"""For how many seconds the rest of a line that is too long is read, and dropped."""
-QUIET = 60
-"""For how many seconds no other outage is logged: a database that comes and goes must not fill the disk."""
 
 
 class FingerProtocol(LineReceiver):
@@ -53,15 +49,24 @@ class FingerProtocol(LineReceiver):
         self._clock = clock
         self._patience: IDelayedCall | None = None
         self._answer: Deferred[Any] | None = None
+        self._turned_away = False
 
     def connectionMade(self) -> None:
-        self._patience = self._clock.callLater(PATIENCE, self.hangUp, [protocol.TOO_SLOW])
+        self._turned_away = self.factory.enter()
+        if self._turned_away:  # if that many came at once, the question may be there and not be read yet
+            self._patience = self._clock.callLater(GRACE, self.hangUp, [protocol.BUSY])
+        else:
+            self._patience = self._clock.callLater(PATIENCE, self.hangUp, [protocol.TOO_SLOW])
 
     def lineReceived(self, line: bytes) -> None:
         # The question is asked. Reading no further also keeps a client that has closed its side, as `nc -N` does, from
         # counting as gone before it has its answer.
         self.pauseProducing()
         self._stopWaiting()
+        if self._turned_away:
+            # Only now: to answer before the question has come would cost some clients the answer.
+            self.hangUp([protocol.BUSY])
+            return
         self._answer = self.factory.answer(parse(line)).addCallbacks(self.hangUp, self._gone)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -85,6 +90,7 @@ class FingerProtocol(LineReceiver):
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.leave()
         self._stopWaiting()
         if self._answer is not None:
             self._answer.cancel()
@@ -103,46 +109,70 @@ class FingerFactory(ServerFactory[FingerProtocol]):
     Args:
         store: the people.
         clock: what measures the clients' time.
+        limits: how long an answer may take, and how many clients there may be.
     """
 
     noisy = False
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, clock: IReactorTime, limits: Limits = DEFAULT) -> None:
         self._store = store
         self._clock = clock
+        self._limits = limits
+        self._clients = 0
         self._outage = False  # and it was logged
         self._quiet_until = 0.0
 
-    def buildProtocol(self, addr: IAddress) -> FingerProtocol:
+    def buildProtocol(self, addr: IAddress) -> FingerProtocol | None:
+        if self._clients >= 2 * self._limits.clients:
+            return None  # those who are turned away do not leave as fast as others come: no more descriptors for them
         return FingerProtocol(self, self._clock)
+
+    def enter(self) -> bool:
+        """A client has come. Returns whether it is to be turned away, because there are too many."""
+        self._clients += 1
+        return self._clients > self._limits.clients
+
+    def leave(self) -> None:
+        """A client has gone."""
+        self._clients -= 1
 
     def answer(self, query: Query) -> Deferred[list[str]]:
         """Find the answer to *query*.
 
-        Returns: Deferred firing with the lines of the answer, whatever the database does. Cancelling it gives up.
+        Returns: Deferred firing with the lines of the answer, in time, whatever the database does. Cancelling it gives
+            up.
         """
-        return ensureDeferred(self._find(query))
+        if query.forward:
+            return succeed([protocol.REFUSED])
+        finding = ensureDeferred(self._find(query))
+        return finding.addTimeout(self._limits.answer_within, self._clock).addErrback(self._too_late)
 
     def install(self) -> Deferred[None]:
         """Make sure of the database's tables; if there is no database, the first question that finds one does it."""
         return self._store.install().addCallbacks(self._succeeded, self._failed)
 
     async def _find(self, query: Query) -> list[str]:
-        if query.forward:
-            return [protocol.REFUSED]
         try:
             people = await (self._store.find(query.name) if query.name else self._store.online())
             self._succeeded(None)
+            more = [protocol.MORE] if len(people) > MOST_FOUND else []
+            people = people[:MOST_FOUND]
             if query.long:
-                return list(protocol.long_records(query.name, people))
+                return [*protocol.long_records(query.name, people), *more]
             if query.name:
-                return list(protocol.short_records(query.name, people))
-            return list(protocol.online_table(people))
+                return [*protocol.short_records(query.name, people), *more]
+            return [*protocol.online_table(people), *more]
         except CancelledError:
             raise
         except Exception:
             self._failed(Failure())
             return [protocol.UNAVAILABLE]
+
+    def _too_late(self, failure: Failure) -> list[str]:
+        """The last resort: the store has its own deadlines, which are shorter."""
+        failure.trap(TimeoutError)
+        self._failed(failure)
+        return [protocol.UNAVAILABLE]
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(AsyncdbError, DBAPIError, OSError):
@@ -174,12 +204,14 @@ class FingerService(Service):
         reactor: what listens.
         store: the people; closed when the service stops.
         port, interface: where to listen.
+        limits: how long an answer may take, and how many clients there may be.
     """
 
-    def __init__(self, reactor: Any, store: Store, port: int, interface: str) -> None:
+    def __init__(self, reactor: Any, store: Store, port: int, interface: str, limits: Limits = DEFAULT) -> None:
         self._reactor = reactor
         self._store = store
-        self._factory = FingerFactory(store, reactor)
+        self._limits = limits
+        self._factory = FingerFactory(store, reactor, limits)
         self._where = port, interface
         self._port: IListeningPort | None = None
 
@@ -198,7 +230,8 @@ class FingerService(Service):
         """
         super().privilegedStartService()
         port, interface = self._where
-        self._port = self._reactor.listenTCP(port, self._factory, interface=interface)
+        # As many may wait to be accepted as will be served: the kernel lets those beyond try again, a second later.
+        self._port = self._reactor.listenTCP(port, self._factory, backlog=self._limits.clients, interface=interface)
 
     def startService(self) -> None:
         """Listen, unless that was done before, and see whether the database is there.

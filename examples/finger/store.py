@@ -1,7 +1,8 @@
-"""The people in the database: SQLAlchemy Core tables and statements, the same for SQLite and PostgreSQL.
+"""`Store`: the people, asked for without blocking.
 
-Functions that take a ``Connection`` are ordinary blocking code. `Store` has them run in the pool's threads, each in a
-transaction of its own, and returns Deferreds.
+What `tables` does with a connection is done in the threads of a pool. What writes has a transaction of its own. What
+reads runs in autocommit: to PostgreSQL that is one round trip instead of three, and on SQLite, where a transaction of
+the pool's takes the write lock, readers do not wait for each other.
 
 The tables install themselves: each call makes sure of them until one has succeeded, and again after one that failed, so
 that a service may be started before its database, and outlives one that is replaced.
@@ -9,68 +10,33 @@ that a service may be started before its database, and outlives one that is repl
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from asyncdb import Engine
+from examples.finger import tables
+from examples.finger.limits import DEFAULT, Limits
 from examples.finger.records import Person, Session
 from netcore.defer import Deferred, ensureDeferred
 
-__all__ = ["InvalidLogin", "LoginTaken", "Store", "UnknownLogin"]
+__all__ = ["Store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-metadata = sa.MetaData()
-
-people = sa.Table(
-    "finger_people",
-    metadata,
-    sa.Column("login", sa.String(32), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("office", sa.Text, nullable=False),
-    sa.Column("phone", sa.Text, nullable=False),
-    sa.Column("project", sa.Text, nullable=False),
-    sa.Column("plan", sa.Text, nullable=False),
-)
-
-# The words of everybody's name, as `words_of` makes them: found through an index, and by the same rule everywhere
-# (SQLite's own lower() knows only ASCII).
-name_words = sa.Table(
-    "finger_name_words",
-    metadata,
-    sa.Column("word", sa.Text, primary_key=True),
-    sa.Column("login", sa.ForeignKey(people.c.login, ondelete="CASCADE"), primary_key=True),
-)
-
-sessions = sa.Table(
-    "finger_sessions",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("login", sa.ForeignKey(people.c.login, ondelete="CASCADE"), nullable=False, index=True),
-    sa.Column("line", sa.Text, nullable=False),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("idle", sa.Integer, nullable=False),
-)
-
-
-class InvalidLogin(ValueError):
-    """A login has 1 to 32 letters, digits, dots, underscores and dashes, and begins with a letter or digit."""
-
-
-class LoginTaken(ValueError):
-    """Somebody else has that login."""
-
-
-class UnknownLogin(LookupError):
-    """Nobody has that login."""
+# A host that vanishes says nothing. With a statement under way TCP would repeat it for a quarter of an hour, and with
+# none wait for ever, and for as long a connection of the pool's would be lost to it. A server that is merely stopped,
+# or slow, acknowledges all the same and is not mistaken for one that has gone. (Names and meanings are libpq's; where
+# the system has no such option, libpq ignores it.)
+KEEPALIVE = {
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
 
 
 class Store:
@@ -85,190 +51,131 @@ class Store:
         self._installed = False
 
     @classmethod
-    def fromURL(cls, url: str) -> Store:
-        """A store in the database that *url* names, which answers within seconds or says that it cannot."""
-        return cls(Engine.fromURL(url, cp_timeout=3, cp_connect_timeout=3, cp_query_timeout=5))
+    def fromURL(cls, url: str, limits: Limits = DEFAULT, patient: bool = False) -> Store:
+        """A store in the database that *url* names.
+
+        Args:
+            limits: how long its calls may wait and run, and how many may wait. The bounds hold in the database too, as
+                far as it lets itself be told: a statement nobody waits for any more must not keep its connection.
+            patient: calls may run as long as they need, and wait for a lock as long as sqlite3 lets them.
+        Raises: ValueError, ImportError: there cannot be such a store.
+        """
+        options: dict[str, Any] = {
+            "cp_timeout": limits.wait,
+            "cp_connect_timeout": limits.connect,
+            "cp_max_waiting": limits.clients,
+        }
+        if not patient:
+            options["cp_query_timeout"] = limits.run
+        kind, _, driver = url.partition(":")[0].partition("+")
+        if kind in {"postgresql", "postgres"} and driver in {"", "psycopg2", "psycopg"}:
+            options.update(KEEPALIVE)
+            if not patient:
+                milliseconds = int(limits.run * 1000)
+                options["cp_openfun"] = lambda connection: bound_statements(connection, milliseconds)
+        elif kind == "sqlite" and not patient:
+            options["timeout"] = limits.run  # sqlite3's name for how long it waits for a lock
+        return cls(Engine.fromURL(url, **options))
 
     def install(self) -> Deferred[None]:
         """Create the tables, with some sample people in them, if there are none."""
-        return self._run(lambda connection: None)
+        return ensureDeferred(self._install())
 
     def find(self, name: str) -> Deferred[list[Person]]:
         """Those who have *name* as login, or all words of *name* in theirs, ignoring case; in the order of logins."""
-        return self._run(find, name)
+        return self.read(tables.find, name)
 
     def online(self) -> Deferred[list[Person]]:
         """Those with open sessions, in the order of logins."""
-        return self._run(online)
+        return self.read(tables.online)
 
     def everyone(self) -> Deferred[list[Person]]:
         """All people, in the order of logins."""
-        return self._run(load)
+        return self.read(tables.load)
 
     def show(self, login: str) -> Deferred[Person]:
         """The one with that login.
 
         Fails with: UnknownLogin.
         """
-        return self._run(show, login)
+        return self.read(tables.show, login)
 
     def add(self, person: Person) -> Deferred[None]:
         """Add *person*, with the sessions.
 
         Fails with: InvalidLogin, LoginTaken.
         """
-        return self._run(add, person)
+        return self.write(tables.add, person)
 
     def remove(self, login: str) -> Deferred[None]:
         """Remove the one with that login.
 
         Fails with: UnknownLogin.
         """
-        return self._run(remove, login)
+        return self.write(tables.remove, login)
 
-    def close(self) -> Deferred[None]:
-        """Close the database connections."""
-        return self.engine.close()
+    def open_session(self, login: str, session: Session) -> Deferred[None]:
+        """Somebody logs on.
 
-    def _run(
+        Fails with: UnknownLogin; LineTaken: there is a session of theirs on that line.
+        """
+        return self.write(tables.open_session, login, session)
+
+    def close_sessions(self, login: str, line: str | None = None) -> Deferred[None]:
+        """Somebody logs off: from *line*, or from all.
+
+        Fails with: UnknownLogin; NotOn: they are not on.
+        """
+        return self.write(tables.close_sessions, login, line)
+
+    def close(self, deadline: float = 5.0) -> Deferred[None]:
+        """Close the database connections; after *deadline* seconds those too that are still at work."""
+        return self.engine.close(deadline)
+
+    def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
+        """Run *function*, which reads with one statement."""
+        return ensureDeferred(self._installed_and(in_autocommit, function, args, kwargs))
+
+    def write(
+        self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Run *function* in a transaction."""
         return ensureDeferred(self._installed_and(function, *args, **kwargs))
 
     async def _installed_and(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if not self._installed:
-            try:
-                await self.engine.run(install)
-            except DBAPIError:
-                # Two servers may start at once, and PostgreSQL lets one of them fail for it. Then the tables are there.
-                await self.engine.run(install)
-            self._installed = True
+            await self._install()
         try:
             return await self.engine.run(function, *args, **kwargs)
         except DBAPIError:
             self._installed = False  # the tables may be what is missing: the next call makes sure of them again
             raise
 
-
-# ------------------------------------------------------------------------------- what runs in a thread of the pool
-
-
-def install(connection: sa.Connection) -> None:
-    """Create the tables that are missing; if nobody's was there, with the sample people."""
-    first = not sa.inspect(connection).has_table(people.name)
-    metadata.create_all(connection)
-    for person in samples(datetime.now(UTC)) if first else ():
-        add(connection, person)
-
-
-def find(connection: sa.Connection, name: str) -> list[Person]:
-    """Those called *name*: by login exactly, or by all its words."""
-    words = words_of(name)
-    by_words = (
-        sa.select(name_words.c.login)
-        .where(name_words.c.word.in_(words))
-        .group_by(name_words.c.login)
-        .having(sa.func.count() == len(words))
-    )
-    return load(connection, sa.or_(people.c.login == name, people.c.login.in_(by_words)))
+    async def _install(self) -> None:
+        # Looking takes no lock, and is all there is to do but once.
+        if not await self.engine.run(in_autocommit, tables.installed):
+            try:
+                await self.engine.run(tables.install)
+            except DBAPIError:
+                # Two servers may start at once, and PostgreSQL lets one of them fail for it. Then the tables are there.
+                await self.engine.run(tables.install)
+        self._installed = True
 
 
-def online(connection: sa.Connection) -> list[Person]:
-    """Those with open sessions."""
-    return load(connection, people.c.login.in_(sa.select(sessions.c.login)))
+def bound_statements(connection: Any, milliseconds: int) -> None:
+    """Have PostgreSQL itself end what takes longer, on a new DB-API connection.
+
+    Without it, statements that wait for a lock would keep all connections until it is released, long after those who
+    asked have been told that there is no answer.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = {milliseconds}")
 
 
-def show(connection: sa.Connection, login: str) -> Person:
-    """The one with that login."""
-    for person in load(connection, people.c.login == login):
-        return person
-    raise UnknownLogin(f"there is no {login!r}")
-
-
-def load(connection: sa.Connection, condition: sa.ColumnElement[bool] | None = None) -> list[Person]:
-    """Those for whom *condition* holds, with their sessions, in the order of logins."""
-    condition = sa.true() if condition is None else condition
-    chosen = sa.select(people).where(condition)
-    opened: dict[str, list[Session]] = {}
-    theirs = sa.select(sessions).join(people).where(condition).order_by(sessions.c.since, sessions.c.id)
-    for row in connection.execute(theirs):
-        since = row.since if row.since.tzinfo else row.since.replace(tzinfo=UTC)  # SQLite keeps no time zone
-        opened.setdefault(row.login, []).append(Session(row.line, row.host, since, row.idle))
-    found = [
-        Person(**row, sessions=tuple(opened.get(row["login"], ()))) for row in connection.execute(chosen).mappings()
-    ]
-    return sorted(found, key=lambda person: person.login)  # here, because databases disagree about the order of text
-
-
-def add(connection: sa.Connection, person: Person) -> None:
-    """Add *person*."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", person.login):
-        raise InvalidLogin(f"{person.login!r} is no login: {InvalidLogin.__doc__}")
-    row = {name: getattr(person, name) for name in people.c.keys()}  # noqa: SIM118 - columns, not a dict
-    try:
-        connection.execute(people.insert(), row)
-    except IntegrityError:
-        raise LoginTaken(f"there is a {person.login!r} already") from None
-    _insert(connection, name_words, ({"login": person.login, "word": word} for word in words_of(person.name)))
-    _insert(
-        connection,
-        sessions,
-        (
-            {
-                "login": person.login,
-                "line": session.line,
-                "host": session.host,
-                "since": session.since.astimezone(UTC),
-                "idle": session.idle,
-            }
-            for session in person.sessions
-        ),
-    )
-
-
-def remove(connection: sa.Connection, login: str) -> None:
-    """Remove the one with that login."""
-    for table in (sessions, name_words):  # SQLite leaves ON DELETE CASCADE undone unless told otherwise
-        connection.execute(table.delete().where(table.c.login == login))
-    if not connection.execute(people.delete().where(people.c.login == login)).rowcount:
-        raise UnknownLogin(f"there is no {login!r}")
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
-    if many := list(rows):
-        connection.execute(table.insert(), many)
-
-
-def words_of(name: str) -> Sequence[str]:
-    """The different words of *name*, in the one form that is the same however they are written."""
-    return sorted(set(unicodedata.normalize("NFKC", name).casefold().split()))
-
-
-def samples(now: datetime) -> list[Person]:
-    """The people of a new installation."""
-
-    def earlier(minutes: int) -> datetime:
-        return now.replace(microsecond=0) - timedelta(minutes=minutes)
-
-    return [
-        Person(
-            "alice",
-            "Alice Liddell",
-            office="Rabbit Hole 1",
-            phone="+44 1865 1",
-            project="Growing and shrinking",
-            plan="Back before tea.\nAfter that: a game of croquet.",
-            sessions=(
-                Session("pts/0", "wonderland.example", earlier(190), idle=720),
-                Session("pts/3", "looking-glass.example", earlier(25)),
-            ),
-        ),
-        Person("bjorn", "Björn Åkesson", office="Fjord 3", plan="Bygga en båt."),
-        Person(
-            "carroll",
-            "Lewis Carroll",
-            office="Tom Quad 7",
-            project="Symbolic logic",
-            sessions=(Session("tty1", "oxford.example", earlier(3000), idle=9000),),
-        ),
-    ]
+def in_autocommit(
+    connection: sa.Connection, function: Callable[..., T], args: tuple[Any, ...] = (), kwargs: Any = None
+) -> T:
+    """Run *function* without a transaction."""
+    return function(connection.execution_options(isolation_level="AUTOCOMMIT"), *args, **(kwargs or {}))

@@ -137,7 +137,14 @@ def test_mistakes_are_said_in_one_line(finger: Any, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_end_with_status_2(finger: Any) -> None:
-    for arguments in ((), ("walk",), ("serve", "--port", "x"), ("serve", "--port", "65536"), ("finger",)):
+    for arguments in (
+        (),
+        ("walk",),
+        ("serve", "--port", "x"),
+        ("serve", "--port", "65536"),
+        ("serve", "--answer-within", "0"),
+        ("finger",),
+    ):
         assert finger(*arguments)[0] == 2
 
 
@@ -238,6 +245,15 @@ def test_it_ends_while_clients_wait(serve: Any, tmp_path: Path) -> None:
         assert program.interrupt() == 0
         assert waiting.recv(1) == b""
     assert "Traceback" not in program.output
+
+
+@pytest.mark.parametrize("command", [["serve", "--port=0"], ["list"], ["finger", "alice@localhost"]])
+def test_a_reactor_that_is_not_to_be_had_is_said_in_one_line(spawn: Any, tmp_path: Path, command: list[str]) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "NETCORE_REACTOR": "nonsense"}
+    program = spawn.module("examples.finger", *command, cwd=tmp_path, env=environment)
+    assert program.wait() == 1
+    assert program.output.startswith("finger: NETCORE_REACTOR=nonsense: there is no reactor called 'nonsense'")
+    assert program.output.count("\n") == 1
 
 
 def test_the_default_is_a_file_in_this_folder(spawn: Any, tmp_path: Path) -> None:

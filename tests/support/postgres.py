@@ -1,4 +1,7 @@
-"""The fixtures `postgres`, one server per session, started when a test first asks, and `database`, fresh per test."""
+"""The fixtures `postgres`, one server per session, started when a test first asks, and `database`, fresh per test.
+
+`breakable` is a database whose server the test may stop, kill and pause.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
 from tests.support.guard import kept
-from tests.support.postgres_server import Server, Unavailable, open_server
+from tests.support.postgres_server import Server, Unavailable, open_own_server, open_server
 from tests.support.waiting import wait_until
 
 _used = pytest.StashKey[str]()
@@ -72,6 +75,7 @@ class Postgres(Address):
         self._server = server
         self.version = self.execute("SHOW server_version")[0][0].split()[0]
         self.description = f"PostgreSQL {self.version}, from {server.description}"
+        self.ours = server.ours
 
     def backends(self, application_name: str) -> list[int]:
         """The process numbers of the backends whose client calls itself so."""
@@ -96,6 +100,22 @@ class Postgres(Address):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as the kernel does when memory ends. Raises: as `stop`."""
+        self._server.kill()
+
+    def pause(self) -> None:
+        """Stop all its processes where they stand: connections stay, and nothing answers. Raises: as `stop`."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """Let them go on. Raises: as `stop`."""
+        self._server.resume()
+
+    def mend(self) -> None:
+        """Let it go on, or start it, whichever it needs. Raises: as `stop`."""
+        self._server.mend()
 
 
 class Database(Address):
@@ -155,6 +175,37 @@ def database(postgres: Postgres) -> Iterator[Database]:
     database = Database(postgres)
     database.create()
     yield database
+    database.drop()
+
+
+@pytest.fixture(scope="session")
+def breakable_server(postgres: Postgres) -> Iterator[Postgres]:
+    """The session's PostgreSQL or, if that is somebody else's (ASYNCDB_TEST_DSN), one of our own beside it."""
+    if postgres.ours:
+        yield postgres
+        return
+    with kept():
+        server = open_own_server()
+        try:
+            own = Postgres(server)
+        except BaseException:
+            server.close()
+            raise
+    yield own
+    server.close()
+
+
+@pytest.fixture
+def breakable(breakable_server: Postgres) -> Iterator[Database]:
+    """A fresh schema in a server that the test may stop, kill and pause through ``postgres``. It is mended afterwards.
+
+    A kill loses what was committed in the last second, unless a CHECKPOINT came after it.
+    """
+    database = Database(breakable_server)
+    database.create()
+    database.execute("CHECKPOINT")
+    yield database
+    breakable_server.mend()
     database.drop()
 
 

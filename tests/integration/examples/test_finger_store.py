@@ -10,10 +10,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from examples.finger.records import Person, Session
-from examples.finger.store import InvalidLogin, LoginTaken, Store, UnknownLogin, metadata, words_of
+from examples.finger.limits import Limits
+from examples.finger.records import FIELDS, Person, Session
+from examples.finger.store import KEEPALIVE, Store
+from examples.finger.tables import (
+    MOST_FOUND,
+    InvalidLogin,
+    LineTaken,
+    LoginTaken,
+    NotOn,
+    UnknownLogin,
+    find,
+    metadata,
+    name_words,
+    online,
+    people,
+    words_of,
+)
+from netcore.defer import DeferredList
 
 T = TypeVar("T")
 
@@ -113,6 +130,63 @@ def test_all_matches_are_found(url: str) -> None:
     assert with_store(url, main) == ["carroll", "lewis", "zz"]
 
 
+def test_of_too_many_the_first_are_found_and_the_one_of_that_login(url: str) -> None:
+    async def main(store: Store) -> None:
+        session = Session("pts/0", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
+        crowd = [f"p{number:03}" for number in range(MOST_FOUND)]
+        for login in crowd:
+            await store.add(Person(login, "Same Name", sessions=(session,)))
+        assert await logins(store.find("same name")) == crowd
+        await store.add(Person("same", "Same Name"))
+        found = await logins(store.find("same"))
+        assert "same" in found
+        assert len(found) > MOST_FOUND, "so that one sees that there are more"
+        assert len(await store.online()) == MOST_FOUND + 1, "alice, carroll, and these"
+
+    with_store(url, main)
+
+
+@pytest.mark.parametrize("name", ["user00077", "number77", "people"])
+def test_no_search_reads_the_whole_table_of_people(database: Any, name: str) -> None:
+    async def main(store: Store) -> None:
+        await store.install()
+        await store.write(fill)
+        for function, arguments in ((find, (name,)), (online, ())):
+            plan = await store.write(explained, function, *arguments)
+            assert "Seq Scan on finger_people" not in plan, plan
+
+    with_store(database.url, main)
+
+
+def fill(connection: sa.Connection) -> None:
+    numbers = range(20_000)
+    connection.execute(
+        people.insert(),
+        [dict.fromkeys(FIELDS, "") | {"login": f"user{number:05}"} for number in numbers],
+    )
+    words = [
+        {"login": f"user{number:05}", "word": word}
+        for number in numbers
+        for word in (f"number{number}", *(["people"] if number % 4 == 0 else []))
+    ]
+    connection.execute(name_words.insert(), words)
+    connection.exec_driver_sql("ANALYZE finger_people, finger_name_words, finger_sessions")
+
+
+def explained(connection: sa.Connection, function: Callable[..., Any], *args: Any) -> str:
+    """How PostgreSQL would do what *function* asks of it."""
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        cursor.execute(f"EXPLAIN {statement}", parameters)
+        plans.append("\n".join(line for (line,) in cursor.fetchall()))
+
+    sa.event.listen(connection, "before_cursor_execute", explain)
+    function(connection, *args)
+    sa.event.remove(connection, "before_cursor_execute", explain)
+    return "\n".join(plans)
+
+
 def test_what_is_stored_comes_back(url: str) -> None:
     began = datetime(2026, 5, 4, 12, 0, tzinfo=timezone(timedelta(hours=-7)))
     person = Person(
@@ -173,6 +247,71 @@ def test_removing_takes_everything_along(url: str) -> None:
 def test_words_are_the_same_however_they_are_written() -> None:
     assert words_of("Åke  ÅKE \ufb01n A\u030ake") == ["fin", "åke"]
     assert words_of("") == []
+
+
+def test_sessions_are_opened_and_closed(url: str) -> None:
+    began = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+    first, second = Session("pts/0", "a.example", began), Session("pts/1", "b.example", began, idle=90)
+
+    async def main(store: Store) -> None:
+        await store.open_session("bjorn", first)
+        await store.open_session("bjorn", second)
+        assert (await store.show("bjorn")).sessions == (first, second)
+        assert await logins(store.online()) == ["alice", "bjorn", "carroll"]
+        with pytest.raises(LineTaken, match=r"'bjorn' is on pts/1 already"):
+            await store.open_session("bjorn", second)
+        await store.close_sessions("bjorn", "pts/0")
+        assert (await store.show("bjorn")).sessions == (second,)
+        with pytest.raises(NotOn, match=r"'bjorn' is not on pts/0"):
+            await store.close_sessions("bjorn", "pts/0")
+        await store.open_session("bjorn", first)
+        await store.close_sessions("bjorn")
+        assert (await store.show("bjorn")).sessions == ()
+        with pytest.raises(NotOn, match=r"'bjorn' is not on$"):
+            await store.close_sessions("bjorn")
+        assert await logins(store.online()) == ["alice", "carroll"]
+
+    with_store(url, main)
+
+
+def test_who_is_not_there_cannot_log_on_or_off(url: str) -> None:
+    async def main(store: Store) -> None:
+        with pytest.raises(UnknownLogin, match="there is no 'nobody'"):
+            await store.open_session("nobody", Session("pts/0", "a.example", datetime(2026, 5, 4, tzinfo=UTC)))
+        with pytest.raises(UnknownLogin, match="there is no 'nobody'"):
+            await store.close_sessions("nobody")
+
+    with_store(url, main)
+
+
+def test_of_many_who_log_on_to_one_line_at_once_one_does(url: str) -> None:
+    async def main(store: Store) -> int:
+        session = Session("pts/7", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
+        outcomes = await DeferredList([store.open_session("bjorn", session) for _ in range(8)], consumeErrors=True)
+        assert {type(failure.value) for success, failure in outcomes if not success} == {LineTaken}
+        return sum(success for success, _ in outcomes)
+
+    assert with_store(url, main) == 1
+
+
+@pytest.mark.parametrize(("patient", "timeout"), [(False, "600ms"), (True, "0")])
+def test_postgresql_is_told_how_long_statements_and_silent_hosts_are_waited_for(
+    database: Any, patient: bool, timeout: str
+) -> None:
+    def look(connection: sa.Connection) -> tuple[Any, dict[str, str]]:
+        driver: Any = connection.connection.driver_connection
+        return connection.scalar(sa.text("SHOW statement_timeout")), driver.info.dsn_parameters
+
+    async def main() -> tuple[Any, dict[str, str]]:
+        store = Store.fromURL(database.url, Limits(answer_within=2), patient)
+        try:
+            return await store.read(look)
+        finally:
+            await store.close()
+
+    told, parameters = asyncio.run(main())
+    assert told == timeout
+    assert parameters.items() >= {name: str(value) for name, value in KEEPALIVE.items()}.items()
 
 
 def test_tables_that_have_gone_are_installed_again(url: str) -> None:

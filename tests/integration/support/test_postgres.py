@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psycopg2
@@ -72,6 +73,69 @@ def test_a_server_of_ours_can_be_stopped_and_started_again() -> None:
         assert postgres.execute("SELECT 1") == [(1,)]
     finally:
         server.close()
+
+
+def test_a_server_of_ours_that_was_killed_starts_again_with_what_it_had(breakable: Database) -> None:
+    breakable.execute("CREATE TABLE kept (x int); INSERT INTO kept VALUES (1)")
+    breakable.execute("CHECKPOINT")
+    connection = breakable.connect()
+    pid = connection.info.backend_pid
+    breakable.postgres.kill()
+    with pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    connection.close()
+    assert has_ended(pid)
+    breakable.postgres.start()
+    assert breakable.execute("SELECT x FROM kept") == [(1,)]
+
+
+def test_a_paused_server_is_silent_until_it_goes_on(breakable: Database) -> None:
+    connection = breakable.connect()
+    try:
+        breakable.postgres.pause()
+        with pytest.raises(psycopg2.OperationalError, match="timeout expired"):
+            psycopg2.connect(breakable.dsn, connect_timeout=2).close()
+        answers: list[object] = []
+
+        def ask() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                answers.append(cursor.fetchone())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(0.2)
+        assert asking.is_alive()
+        breakable.postgres.resume()
+        asking.join(30)
+        assert answers == [(1,)]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("harm", ["stop", "kill", "pause"])
+def test_what_a_test_has_broken_is_mended(breakable: Database, harm: str) -> None:
+    getattr(breakable.postgres, harm)()
+    breakable.postgres.mend()
+    assert breakable.execute("SELECT 1") == [(1,)]
+    breakable.postgres.mend()
+    assert breakable.execute("SELECT 1") == [(1,)]
+
+
+def test_a_server_that_is_not_ours_is_not_broken(postgres: Postgres) -> None:
+    named = postgres_server.NamedServer(postgres.dsn)
+    for harm in (named.stop, named.start, named.kill, named.pause, named.resume, named.mend):
+        with pytest.raises(RuntimeError, match="not ours"):
+            harm()
+    assert not named.ours
+
+
+def test_a_paused_server_can_be_closed() -> None:
+    server = _local_server()
+    server.pause()
+    folder = server._folder
+    server.close()
+    assert not folder.exists()
 
 
 def test_closing_a_server_leaves_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,14 +11,17 @@ from sqlalchemy.exc import OperationalError
 
 from asyncdb import DeadlineExceeded
 from examples.finger import protocol
-from examples.finger.records import Person
-from examples.finger.server import GRACE, PATIENCE, QUIET, FingerFactory, reason_of
+from examples.finger.limits import GRACE, PATIENCE, QUIET, Limits
+from examples.finger.records import Person, Session
+from examples.finger.server import FingerFactory, reason_of
+from examples.finger.tables import MOST_FOUND
 from netcore.address import IPv4Address
 from netcore.defer import CancelledError, Deferred, fail, succeed
 from netcore.protocol import connectionDone
 from netcore.task import Clock
 from netcore.testing import StringTransport
 
+LIMITS = Limits(answer_within=8, clients=100)
 ALICE = Person("alice", "Alice Liddell", plan="Tea.")
 
 
@@ -70,7 +74,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def factory(store: Any, clock: Clock) -> FingerFactory:
-    return FingerFactory(store, clock)
+    return FingerFactory(store, clock, LIMITS)
 
 
 @pytest.fixture
@@ -116,6 +120,18 @@ def test_each_form_of_query_is_asked_of_the_store(
     client.send(line)
     assert store.asked == asked
     assert client.answered[0].startswith(first)
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"same\r\n", b"/W same\r\n"])
+def test_of_too_many_the_first_are_told_and_that_there_are_more(visit: Any, store: ScriptedStore, line: bytes) -> None:
+    session = Session("pts/0", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
+    crowd = [Person(f"p{number:03}", "Same Name", sessions=(session,)) for number in range(MOST_FOUND + 2)]
+    for found, more in ((crowd[:MOST_FOUND], False), (crowd[: MOST_FOUND + 1], True), (crowd, True)):
+        store.answer = lambda found=found: succeed(found)
+        client = visit()
+        client.send(line)
+        assert (client.answered[-1] == protocol.MORE) is more
+        assert sum("Same Name" in answer for answer in client.answered) == MOST_FOUND
 
 
 def test_the_long_form_has_the_plan(visit: Any) -> None:
@@ -165,16 +181,61 @@ def test_who_does_not_ask_in_time_is_sent_away(visit: Any, clock: Clock) -> None
     assert client.answered == [protocol.TOO_SLOW]
 
 
-def test_who_has_asked_may_wait_as_long_as_the_store_does(visit: Any, store: ScriptedStore, clock: Clock) -> None:
+def test_who_has_asked_is_answered_when_the_store_answers(visit: Any, store: ScriptedStore, clock: Clock) -> None:
     asking: Deferred[Any] = Deferred()
     store.answer = lambda: asking
     client = visit()
     client.send(b"alice\r\n")
-    clock.advance(PATIENCE * 2)
+    clock.advance(LIMITS.answer_within - 0.1)
     assert not client.transport.disconnecting
     asking.callback([ALICE])
     assert client.answered[0].startswith("Login: alice")
     assert clock.getDelayedCalls() == []
+
+
+def test_a_store_that_never_answers_costs_a_client_its_answer_in_time(
+    visit: Any, store: ScriptedStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    cancelled: list[Any] = []
+    store.answer = lambda: Deferred(cancelled.append)
+    client = visit()
+    client.send(b"alice\r\n")
+    clock.advance(LIMITS.answer_within)
+    assert client.answered == [protocol.UNAVAILABLE]
+    assert len(cancelled) == 1
+    assert clock.getDelayedCalls() == []
+    assert "database is not available: TimeoutError" in caplog.records[0].getMessage()
+
+
+def test_clients_beyond_the_limit_are_told_so_when_they_have_asked_or_after_a_moment(
+    visit: Any, store: ScriptedStore, clock: Clock
+) -> None:
+    store.answer = Deferred
+    served = [visit() for _ in range(LIMITS.clients)]
+    for client in served:
+        client.send(b"alice\r\n")
+    beyond = [visit() for _ in range(2)]
+    for piece in byte_by_byte(b"alice\r\n"):
+        assert not beyond[0].transport.disconnecting
+        beyond[0].send(piece)
+    assert beyond[0].answered == [protocol.BUSY]
+    assert len(store.asked) == LIMITS.clients
+    clock.advance(GRACE)
+    assert beyond[1].answered == [protocol.BUSY], "who is turned away has less time to ask"
+    for client in [*beyond, served[0]]:
+        client.protocol.connectionLost(connectionDone)
+    store.answer = lambda: succeed([ALICE])
+    client = visit()
+    client.send(b"alice\r\n")
+    assert client.answered[0].startswith("Login: alice")
+
+
+def test_beyond_twice_the_limit_nobody_is_heard(visit: Any, factory: FingerFactory) -> None:
+    clients = [visit() for _ in range(2 * LIMITS.clients)]
+    address = IPv4Address("TCP", "192.0.2.1", 50000)
+    assert factory.buildProtocol(address) is None
+    clients[0].protocol.connectionLost(connectionDone)
+    assert factory.buildProtocol(address) is not None
 
 
 def test_reading_stops_with_the_question_so_that_a_half_closed_client_is_answered(
