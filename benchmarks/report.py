@@ -1,0 +1,160 @@
+"""Results as text for people and as plain data for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from benchmarks.deferred import OURS, THEIRS, DeferredResults
+from benchmarks.figures import Round, Summary
+from benchmarks.passes import Results
+from benchmarks.tables import between, number, table
+from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, TARGETS, Verdict
+
+# ------------------------------------------------------------------------------------------------------------ scenarios
+
+
+def scenario_text(results: Results) -> str:
+    """A table of the systems of one scenario, and those that cannot run here."""
+    parts = [f"{results.scenario.name}: {results.scenario.title}", results.description]
+    if results.rounds:
+        figure = results.scenario.figure
+        headings = ["system", "ops/s", "quartiles", "CPU µs/op", "quartiles", "p50 ms", "p99 ms"]
+        headings += [f"{results.baseline} ÷ it", "quartiles"]
+        rows = [_row(results, name, rounds) for name, rounds in results.rounds.items()]
+        parts += ["", table(headings, rows), f"The last two columns compare {figure.title}."]
+    return "\n".join(part for part in parts + _missing_text(results.missing))
+
+
+def _row(results: Results, name: str, rounds: list[Round]) -> list[str]:
+    rate = Summary.of([measured.rate for measured in rounds])
+    cpu = Summary.of([measured.cpu for measured in rounds])
+    row = [name, number(rate.median), between(rate.low, rate.high), number(cpu.median), between(cpu.low, cpu.high)]
+    row += [number(median(getattr(measured, name) for measured in rounds) * 1000) for name in ("p50", "p99")]
+    ratio = results.ratio(results.baseline, name, results.scenario.figure)
+    if name == results.baseline or ratio is None:
+        return [*row, "", ""]
+    return [*row, number(ratio.median), between(ratio.low, ratio.high)]
+
+
+def _missing_text(missing: Mapping[str, str]) -> list[str]:
+    return [f"{name} cannot run on this machine: {reason}" for name, reason in missing.items()]
+
+
+def scenario_data(results: Results) -> dict[str, Any]:
+    """Every round, and what the table says of them."""
+    figure = results.scenario.figure
+    systems = {}
+    for name, rounds in results.rounds.items():
+        ratio = results.ratio(results.baseline, name, figure)
+        systems[name] = {
+            "rate": dataclasses.asdict(Summary.of([measured.rate for measured in rounds])),
+            "cpu_microseconds": dataclasses.asdict(Summary.of([measured.cpu for measured in rounds])),
+            "baseline_divided_by_it": ratio and dataclasses.asdict(ratio),
+            "rounds": [dataclasses.asdict(measured) for measured in rounds],
+        }
+    return {
+        "title": results.scenario.title,
+        "description": results.description,
+        "baseline": results.baseline,
+        "compared_by": figure.value,
+        "systems": systems,
+        "missing": results.missing,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ Deferreds
+
+
+def deferred_text(results: DeferredResults) -> str:
+    """A table of operations, and one of memory."""
+    times = []
+    for operation, by_library in results.times.items():
+        speed, floor = results.speed(operation), DEFERRED_FLOORS[operation]
+        row = [operation, number(median(by_library[OURS]))]
+        if speed is None:
+            row += ["", "", "", number(floor), Verdict.UNKNOWN.value]
+        else:
+            verdict = Verdict.FLOOR if speed.median >= floor else Verdict.MISSED
+            row += [number(median(by_library[THEIRS])), number(speed.median), between(speed.low, speed.high)]
+            row += [number(floor), verdict.value]
+        times.append(row)
+    headings = ["operation", "netcore ns", "Twisted ns", "times as fast", "quartiles", "floor", ""]
+    sizes = []
+    for kind, bytes_of in results.sizes.items():
+        most = DEFERRED_SIZES[kind]
+        verdict = Verdict.FLOOR if bytes_of[OURS] <= most else Verdict.MISSED
+        sizes.append([kind, f"{bytes_of[OURS]:.0f}", _bytes(bytes_of.get(THEIRS)), str(most), verdict.value])
+    return "\n".join(
+        [
+            "deferred: what single operations on Deferreds cost, in one process",
+            "",
+            table(headings, times, left=(0, 6)),
+            "",
+            table(["memory", "netcore bytes", "Twisted bytes", "at most", ""], sizes, left=(0, 4)),
+            *_missing_text(results.missing),
+        ]
+    )
+
+
+def _bytes(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def deferred_data(results: DeferredResults) -> dict[str, Any]:
+    """Every pass, and the ratios of the table."""
+    speeds = {operation: results.speed(operation) for operation in results.times}
+    return {
+        "nanoseconds": results.times,
+        "bytes": results.sizes,
+        "times_as_fast": {operation: speed and dataclasses.asdict(speed) for operation, speed in speeds.items()},
+        "missing": results.missing,
+    }
+
+
+# -------------------------------------------------------------------------------------------------------------- targets
+
+
+def targets_data(results: Mapping[str, Results]) -> list[dict[str, Any]]:
+    """Each target of the scenarios that were run, with what was measured."""
+    found = []
+    for target in TARGETS:
+        if target.scenario not in results:
+            continue
+        ratio = results[target.scenario].ratio(target.ours, target.theirs, target.figure)
+        found.append(
+            {
+                **dataclasses.asdict(target),
+                "figure": target.figure.value,
+                "ratio": ratio and dataclasses.asdict(ratio),
+                "verdict": target.judge(ratio.median if ratio else None).value,
+            }
+        )
+    return found
+
+
+def targets_text(data: list[dict[str, Any]]) -> str:
+    """The same as a table."""
+    rows = []
+    for target in data:
+        sign, ratio = "≥" if target["figure"] == "rate" else "≤", target["ratio"]
+        rows.append(
+            [
+                target["scenario"],
+                f"{'ops/s' if target['figure'] == 'rate' else 'CPU'}, {target['ours']} ÷ {target['theirs']}",
+                number(ratio["median"]) if ratio else "",
+                between(ratio["low"], ratio["high"]) if ratio else "",
+                f"{sign} {target['floor']:g}",
+                f"{sign} {target['aim']:g}",
+                target["verdict"],
+            ]
+        )
+    return table(["targets", "ratio", "measured", "quartiles", "floor", "aim", ""], rows, left=(0, 1, 6))
+
+
+def machine_text(facts: Mapping[str, str]) -> str:
+    """One fact per line."""
+    width = max(map(len, facts))
+    return "\n".join(f"{name.ljust(width)}  {fact}" for name, fact in facts.items())

@@ -1,0 +1,99 @@
+"""The benchmarks themselves: each system of ours, and those that need nothing but what the tests need, does its work.
+
+Those of other peers are run by `make bench`, which has them installed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import database, deferred, passes
+from benchmarks.passes import Plan, Results
+from benchmarks.scenarios import SCENARIOS, Unavailable
+from tests.support.postgres import Postgres
+from tests.support.process import Spawn
+
+RUNNABLE = {
+    "query-postgres": {"asyncdb", "asyncdb-uvloop", "asyncdb-in-asyncio", "psycopg2-threads"},
+    "query-sqlite": {"asyncdb", "asyncdb-in-asyncio", "sqlite3-threads"},
+    "echo": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop", "bare-epoll"},
+}
+
+
+class SessionServer:
+    """The PostgreSQL of the tests, in place of one that the scenario would start."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self.parameters = postgres.connect_args
+        self.description = "the tests"
+
+    def close(self) -> None:
+        pass
+
+
+def run(name: str, systems: set[str]) -> Results:
+    said: list[str] = []
+    results = passes.run(SCENARIOS[name], Plan(systems, rounds=2, seconds=0.02), said.append)
+    assert any("pass 2 of 2" in text for text in said)
+    return results
+
+
+def assert_measured(results: Results) -> None:
+    name = results.scenario.name
+    assert not results.missing
+    assert results.rounds.keys() == RUNNABLE[name]
+    for rounds in results.rounds.values():
+        assert len(rounds) == 2
+        assert all(measured.rate > 0 and 0 < measured.p50 <= measured.p99 for measured in rounds)
+        assert all(measured.cpu_seconds > 0 for measured in rounds)
+
+
+def test_queries_from_postgres(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "open_server", lambda: SessionServer(postgres))
+    schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'netcore_bench_%%'"
+    before = postgres.execute(schemas)
+    assert_measured(run("query-postgres", RUNNABLE["query-postgres"]))
+    assert postgres.execute(schemas) == before, "the schema is dropped"
+
+
+def test_without_a_postgres_its_scenario_is_reported_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise database.Unavailable("install one")
+
+    monkeypatch.setattr(database, "open_server", refuse)
+    results = passes.run(SCENARIOS["query-postgres"], Plan({"asyncdb", "adbapi"}), lambda text: None)
+    assert results.missing == {"asyncdb": "install one", "adbapi": "install one"}
+    with pytest.raises(Unavailable, match="install one"), SCENARIOS["query-postgres"].open():
+        pass
+
+
+def test_queries_from_sqlite() -> None:
+    assert_measured(run("query-sqlite", RUNNABLE["query-sqlite"]))
+
+
+def test_echo() -> None:
+    assert_measured(run("echo", RUNNABLE["echo"]))
+
+
+def test_deferreds() -> None:
+    results = deferred.run(Plan(rounds=2, seconds=0.01), lambda text: None)
+    assert all(nanoseconds > 0 for times in results.times.values() for nanoseconds in times["netcore"])
+    assert all(sizes["netcore"] > 0 for sizes in results.sizes.values())
+
+
+def test_the_command_prints_a_table_and_writes_all_figures(spawn: Spawn, tmp_path: Path) -> None:
+    path = tmp_path / "figures" / "all.json"
+    arguments = ["--systems", "asyncdb,sqlite3-threads", "--scenario", "query-sqlite", "--seconds", "0.02"]
+    program = spawn.module("benchmarks", *arguments, "--rounds", "2", "--json", str(path))
+    program.wait_for("asyncdb .* ops/s|ops/s .*asyncdb ÷ it")
+    program.wait_for("^sqlite3-threads ")
+    program.wait_for(r"query-sqlite .*asyncdb ÷ adbapi.*not measured")
+    program.wait_for(f"all figures: {path}")
+    assert program.wait() == 0
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert data["plan"]["systems"] == ["asyncdb", "sqlite3-threads"]
+    assert data["machine"]["Python"]
+    assert len(data["scenarios"]["query-sqlite"]["systems"]["asyncdb"]["rounds"]) == 2

@@ -1,0 +1,42 @@
+"""What is wanted of the figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.figures import Figure
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.systems.deferreds import OPERATIONS, SIZES
+from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, TARGETS, Target, Verdict
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        (3.1, Verdict.AIM),
+        (3.0, Verdict.AIM),
+        (2.9, Verdict.FLOOR),
+        (2.0, Verdict.FLOOR),
+        (1.9, Verdict.MISSED),
+        (None, Verdict.UNKNOWN),
+    ],
+)
+def test_a_rate_should_be_high(ratio: float | None, verdict: Verdict) -> None:
+    assert Target("s", Figure.RATE, "ours", "theirs", floor=2, aim=3).judge(ratio) is verdict
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(0.4, Verdict.AIM), (0.5, Verdict.FLOOR), (0.51, Verdict.MISSED)])
+def test_processor_time_should_be_low(ratio: float, verdict: Verdict) -> None:
+    assert Target("s", Figure.CPU, "ours", "theirs", floor=0.5, aim=0.4).judge(ratio) is verdict
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.scenario}-{target.ours}-{target.theirs}")
+def test_every_target_is_about_systems_that_there_are(target: Target) -> None:
+    assert {target.ours, target.theirs} <= {entry.name for entry in SCENARIOS[target.scenario].entries}
+    assert target.judge(target.aim) is Verdict.AIM
+    assert target.judge(target.floor) is Verdict.FLOOR, "the aim is harder to reach than the floor"
+
+
+def test_every_operation_on_deferreds_has_a_floor() -> None:
+    assert OPERATIONS.keys() == DEFERRED_FLOORS.keys()
+    assert SIZES.keys() == DEFERRED_SIZES.keys()
