@@ -5,9 +5,11 @@ PYTHON313 ?=                      # the one for the second run of the tests
 PORT      ?= 7979
 DB        ?=
 ARGS      ?=
+LOOP      ?= asyncio
 
 VENV    := .venv
 VENV313 := .venv-3.13
+VENVBENCH := .venv-bench
 BIN     := $(VENV)/bin
 
 # $(PYTHON) and $(PYTHON313) end in the blanks before their comments, which $(strip) takes away. A recipe reads DB and
@@ -15,32 +17,37 @@ BIN     := $(VENV)/bin
 export PORT DB
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 MAKEFLAGS += --no-print-directory
+comma := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run test test-3.13 check format lint types layers coverage build venvs clean
+.PHONY: help run test test-3.13 check format lint types layers coverage bench build venvs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name' (make test); PYTHON=python3.12"
+	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name', LOOP=uvloop (make test); PYTHON=python3.12"
 
 run: $(VENV)/.has-$(if $(filter postgres%,$(DB)),postgres,base) ## serve finger on PORT, from SQLite or from DB
 	@exec $(BIN)/python -m examples.finger serve --port "$$PORT" $${DB:+--db "$$DB"}
 
-test: $(VENV)/.has-test ## run all tests, with a real PostgreSQL (see CONTRIBUTING.md)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.has-test ## run all tests, with a real PostgreSQL, on the event loop LOOP (see CONTRIBUTING.md)
+	@$(BIN)/python -m pytest --loop $(LOOP) $(ARGS)
 
 test-3.13: $(VENV313)/.has-test ## the same on Python 3.13
-	@$(VENV313)/bin/python -m pytest $(ARGS)
+	@$(VENV313)/bin/python -m pytest --loop $(LOOP) $(ARGS)
 
-check: ## every check there is: format, lint, types, layers, tests on 3.11 and on 3.13
+# All tests on each of the two Pythons and, at that, on each of the two loops; and those that meet sockets, threads and
+# signals on the other pairs as well.
+check: ## every check there is: format, lint, types, layers, tests on 3.11 and 3.13, asyncio's loop and uvloop's
 	@$(MAKE) lint
 	@$(MAKE) types
 	@$(MAKE) layers
-	@$(MAKE) test
-	@$(MAKE) test-3.13
+	@$(MAKE) test LOOP=asyncio
+	@$(MAKE) test LOOP=uvloop ARGS=tests/integration
+	@$(MAKE) test-3.13 LOOP=asyncio ARGS=tests/integration
+	@$(MAKE) test-3.13 LOOP=uvloop
 
 format: $(VENV)/.has-dev ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format
@@ -63,18 +70,21 @@ coverage: $(VENV)/.has-test ## run the tests and report branch coverage
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+bench: $(VENVBENCH)/.has-bench ## measure side by side with what could be taken instead (benchmarks/README.md)
+	@$(VENVBENCH)/bin/python -m benchmarks $(ARGS)
+
 build: $(VENV)/.has-dev ## build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --quiet
 
 venvs: $(VENV)/.has-dev $(VENV313)/.has-test
 
 clean: ## remove the environments, caches and what was built
-	rm -rf $(VENV) $(VENV313) build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV313) $(VENVBENCH) build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment, and what is installed in it: `base`, or one of the extras of pyproject.toml, each of which contains
-# those before it. Installed again when that file changes. `pip -qq` says nothing but errors.
+# An environment, and what is installed in it: `base`, for `make run`, or one of the extras of pyproject.toml, each of
+# which contains those before it. Installed again when that file changes. `pip -qq` says nothing but errors.
 
 $(VENV)/.created:
 	@python=$$(.ci/find-python $(strip $(PYTHON))) && echo "$(VENV): $$($$python --version)" \
@@ -84,15 +94,20 @@ $(VENV313)/.created:
 	@python=$$(.ci/find-python $(or $(strip $(PYTHON313)),3.13)) && echo "$(VENV313): $$($$python --version)" \
 	  && "$$python" -m venv --clear $(VENV313) && touch $@
 
+$(VENVBENCH)/.created:
+	@python=$$(.ci/find-python $(strip $(PYTHON))) && echo "$(VENVBENCH): $$($$python --version)" \
+	  && "$$python" -m venv --clear $(VENVBENCH) && touch $@
+
 define install
 %/.has-$(1): %/.created pyproject.toml
 	@echo "$$*: installing netcore-asyncdb$(2)"
 	@$$*/bin/pip install -qq -e '.$(2)'
 	@touch $$(addprefix $$*/.has-,$(3))
 endef
-$(eval $(call install,base,,base))
-$(eval $(call install,postgres,[postgres],base postgres))
+$(eval $(call install,base,[examples],base))
+$(eval $(call install,postgres,[examples$(comma)postgres],base postgres))
 $(eval $(call install,test,[test],base postgres test))
 $(eval $(call install,dev,[dev],base postgres test dev))
+$(eval $(call install,bench,[bench],bench))
 
 .PRECIOUS: %/.created
