@@ -30,6 +30,7 @@ from netcore.defer._asyncio import Awaiting
 from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
 from netcore.defer._deferred import Deferred, fail, logger, succeed
 from netcore.defer._errors import CancelledError, NotACoroutineError
+from netcore.error import ReactorNotRunning
 from netcore.failure import Failure
 
 __all__ = ["ensureDeferred", "inlineCallbacks", "maybeDeferred", "returnValue"]
@@ -84,8 +85,11 @@ class _Driver(CancellingWaiter):
                 return None
             reactor = reactor_of_thread(self.thread)  # the coroutine was started before its reactor ran
             if reactor is not None:
-                reactor.callFromThread(self.go_on)
-                return None
+                try:
+                    reactor.callFromThread(self.go_on)
+                    return None
+                except ReactorNotRunning:
+                    pass  # it was attached to a loop that was closed without a word: the thread has none any more
         return self.advance()
 
     def advance(self) -> Chain | None:

@@ -388,6 +388,8 @@ class Reactor:
     def _close_at_exit(self) -> None:
         """The interpreter ends: give descriptors back, without turning the loop and so without waiting for anything."""
         if self._life.state is State.IDLE:
+            if isinstance(self._watcher, _selector.DirectSelector):  # a daemon's first process ends, the second goes on
+                self._watcher.let_go()
             self._release()
             self.loop.close()
 

@@ -20,7 +20,7 @@ What holds:
 * ``_new`` are the descriptors of ours that are watched only since the kernel reported ``_events``. An event there is of
   a file that had the number before: "writable", to a socket that is still connecting, would mean connected.
 * Events may be dropped, since the kernel reports what still holds again. That becomes of the rest when a callback
-  raises KeyboardInterrupt or SystemExit, which leave the loop. (Edges are not reported again: see `_waker`.)
+  raises KeyboardInterrupt or SystemExit, which leave the loop. Edges, which it reports once, are asked for again.
 """
 
 from __future__ import annotations
@@ -169,28 +169,32 @@ class DirectSelector(selectors.BaseSelector):
                 self._epoll.modify(fd, mask)
             else:
                 self._epoll.unregister(fd)
-        except OSError:
-            pass  # it was closed first: the kernel has forgotten it
+        except (OSError, ValueError):
+            pass  # it was closed first, and the kernel has forgotten it; or `let_go` was called
 
     def _dispatch(self) -> None:
         """Call those whom the events of this turn concern."""
         events, self._events = self._events, ()
         readers, new, readable = self._readers, self._new, select.EPOLLIN
-        for fd, event in events:
-            if event == readable:  # by far the most frequent: without a call in between
-                reader = readers.get(fd)
-                if reader is not None and fd not in new:
-                    try:
-                        reader()
-                    except ENDS_THE_PROGRAM:
-                        raise
-                    except BaseException as error:  # CancelledError too
-                        self._raised(reader, error)
-            else:  # an error, or a hang-up, concerns both
-                if event & ~select.EPOLLOUT:
-                    self._call(readers, fd)
-                if event & ~select.EPOLLIN:
-                    self._call(self._writers, fd)
+        try:
+            for fd, event in events:
+                if event == readable:  # by far the most frequent: without a call in between
+                    reader = readers.get(fd)
+                    if reader is not None and fd not in new:
+                        try:
+                            reader()
+                        except ENDS_THE_PROGRAM:
+                            raise
+                        except BaseException as error:  # CancelledError too
+                            self._raised(reader, error)
+                else:  # an error, or a hang-up, concerns both
+                    if event & ~select.EPOLLOUT:
+                        self._call(readers, fd)
+                    if event & ~select.EPOLLIN:
+                        self._call(self._writers, fd)
+        except BaseException:  # it leaves the loop, and the rest is dropped
+            self._ask_again()
+            raise
 
     def _call(self, callbacks: dict[int, Callback], fd: int) -> None:
         callback = callbacks.get(fd)
@@ -202,6 +206,11 @@ class DirectSelector(selectors.BaseSelector):
             except BaseException as error:
                 self._raised(callback, error)
 
+    def _ask_again(self) -> None:
+        """Have the edges that were dropped reported again; others too, which does no harm."""
+        for fd in self._at_close:
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLET)
+
     def _raised(self, callback: Callback, error: BaseException) -> None:
         self._report({"message": f"Exception in callback {callback!r}", "exception": error})
 
@@ -209,8 +218,14 @@ class DirectSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events, *timeout* seconds at most: each of asyncio's, and one for all of ours."""
-        events = self._poll(timeout if timeout is None or timeout > 0 else 0)
-        self._events = ()
+        if self._events:  # the loop was left before `_dispatch` had its turn
+            self._events = ()
+            self._ask_again()
+        try:
+            events = self._poll(timeout if timeout is None or timeout > 0 else 0)
+        except BaseException:  # a signal handler's, when there were events already
+            self._ask_again()
+            raise
         if self._new:
             self._new.clear()
         keys = self._keys
@@ -248,8 +263,8 @@ class DirectSelector(selectors.BaseSelector):
         if key.fd != self._own:
             try:
                 self._epoll.unregister(key.fd)
-            except OSError:
-                pass  # it was closed first: the kernel has forgotten it
+            except (OSError, ValueError):
+                pass  # as in `_watch_less`
         return key
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -263,6 +278,10 @@ class DirectSelector(selectors.BaseSelector):
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         """What the loop has registered."""
         return self._map
+
+    def let_go(self) -> None:
+        """Watch nothing any more, but take nothing out of the epoll: since fork(2) it may be another process's too."""
+        self._epoll.close()
 
     def close(self) -> None:
         """Let go of everything."""

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore.error import ReactorNotRunning
 from netcore.failure import Failure
 
 __all__ = ["ThreadCalls"]
@@ -57,6 +58,9 @@ class ThreadCalls:
                 self._woken = False  # so that the next call hears of it too
                 with contextlib.suppress(ValueError):  # dropped meanwhile
                     self._calls.remove(call)
+                if self._calls:  # other threads', who saw the flag: KeyboardInterrupt must not cost them the wake-up
+                    with contextlib.suppress(ReactorNotRunning):
+                        self._wake()
                 raise
 
     def drain(self) -> None:

@@ -26,7 +26,7 @@ __all__ = ["Waker"]
 class Waker:
     """Has *callback* called in *loop* soon after each `wake`; once for several that come together. Ends with the loop.
 
-    A wake-up may be lost when KeyboardInterrupt or SystemExit leaves the loop: whoever runs it again looks first.
+    A wake-up that KeyboardInterrupt or SystemExit kept the loop from is there when somebody runs it again.
 
     Threading: `wake` in any thread and in signal handlers; the rest in the loop's.
     """

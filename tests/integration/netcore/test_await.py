@@ -22,6 +22,7 @@ from netcore.defer import (
     succeed,
 )
 from netcore.failure import Failure
+from netcore.reactors import Reactor
 
 
 def in_asyncio(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -466,3 +467,26 @@ def test_a_failure_raised_in_a_task_leaves_no_garbage() -> None:
         assert gc.collect() == 0
 
     in_asyncio(test)
+
+
+def test_a_coroutine_goes_on_where_it_is_fired_if_its_threads_loop_was_closed_without_a_word() -> None:
+    """asyncio.run() tells the attached reactor that it ends; run_until_complete() and close() do not."""
+
+    async def attach() -> None:
+        Reactor.current()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(attach())
+    loop.close()
+
+    async def waits(waited: Deferred[int]) -> int:
+        return await waited
+
+    waited: Deferred[int] = Deferred()
+    result = ensureDeferred(waits(waited))
+    worker = threading.Thread(target=waited.callback, args=(1,))
+    worker.start()
+    worker.join()
+    seen: list[int] = []
+    result.addCallback(seen.append)
+    assert seen == [1]

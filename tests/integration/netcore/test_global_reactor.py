@@ -53,6 +53,29 @@ print(len(made))
     assert finished(spawn, source) == "8\n"
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "select", "poll", "uvloop"])
+@pytest.mark.parametrize("ends", ["child", "parent"])
+def test_a_process_that_ends_after_a_fork_leaves_the_other_its_reactor(spawn: Spawn, loop: str, ends: str) -> None:
+    """The kernel's epoll is common to both: what one takes out of it, the other hears nothing of any more."""
+    source = f"""
+import os, sys
+from netcore.protocol import ServerFactory
+from netcore.reactors import install
+reactor = install("{loop}")
+reactor.listenTCP(0, ServerFactory(), interface="127.0.0.1")
+ended, open_until_then = os.pipe()
+if (os.fork() == 0) is ({ends!r} == "child"):
+    sys.exit()
+os.close(open_until_then)
+assert os.read(ended, 1) == b""
+reactor.callWhenRunning(reactor.callInThread, reactor.callFromThread, reactor.stop)
+reactor.callLater(10, sys.exit, "was not woken")
+reactor.run()
+print("was woken")
+"""
+    assert finished(spawn, source) == "was woken\n"
+
+
 def test_what_the_package_has_not_is_an_attribute_error(spawn: Spawn) -> None:
     source = """
 import netcore

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from netcore.error import ReactorNotRunning
 from netcore.reactors import Reactor
-from netcore.reactors._selector import direct_loop
+from netcore.reactors._selector import direct_loop, watcher_of
 from netcore.reactors._waker import Waker
 
 
@@ -132,3 +134,71 @@ def test_calls_survive_a_keyboard_interrupt() -> None:
     reactor.run(installSignalHandlers=False)
     assert made == [1]
     reactor.dispose()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("loop", ["direct"], indirect=True)
+def test_a_wake_up_outlives_a_reader_that_leaves_the_loop(
+    loop: asyncio.AbstractEventLoop, error: type[BaseException]
+) -> None:
+    """It was reported in the same turn, after the reader's event, and an edge is reported once."""
+    watcher = watcher_of(loop)
+    ours, theirs = socket.socketpair()
+
+    def leave() -> None:
+        watcher.remove_reader(ours.fileno())
+        raise error
+
+    woken: list[str] = []
+    waker = Waker(loop, lambda: woken.append("woken"))
+    with ours, theirs:
+        watcher.add_reader(ours.fileno(), leave)
+        theirs.send(b"the kernel reports this first")
+        waker.wake()
+        with pytest.raises(error):
+            loop.run_forever()
+        assert woken == []
+        loop.run_until_complete(asyncio.sleep(0))
+        assert woken == ["woken"]
+    waker.close()
+
+
+@pytest.mark.parametrize("loop", ["direct"], indirect=True)
+def test_a_wake_up_outlives_a_call_that_leaves_the_loop_before_it(loop: asyncio.AbstractEventLoop) -> None:
+    """A timer's call comes before those of descriptors: the loop had not looked at their events yet."""
+
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    woken: list[str] = []
+    waker = Waker(loop, lambda: woken.append("woken"))
+    waker.wake()
+    loop.call_soon(leave)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert woken == []
+    loop.run_until_complete(asyncio.sleep(0))
+    assert woken == ["woken"]
+    waker.close()
+
+
+def test_a_wake_up_outlives_a_signal_handler_that_raises_as_the_kernel_reports_it() -> None:
+    loop = direct_loop()
+    selector: Any = watcher_of(loop)
+    poll = selector._poll
+
+    def interrupted(timeout: float | None) -> None:
+        selector._poll = poll
+        assert poll(timeout)
+        raise KeyboardInterrupt
+
+    woken: list[str] = []
+    waker = Waker(loop, lambda: woken.append("woken"))
+    waker.wake()
+    selector._poll = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.sleep(0))
+    assert woken == ["woken"]
+    waker.close()
+    loop.close()

@@ -116,3 +116,22 @@ def test_a_call_that_cannot_wake_is_refused_and_so_is_the_next(calls: Calls) -> 
             queue.add(calls.made.append, ("x",), {})
     queue.drain()
     assert calls.made == []
+
+
+def test_an_interrupted_wake_up_is_made_up_for_if_others_rely_on_it() -> None:
+    """KeyboardInterrupt in one thread, while another has queued a call and seen that somebody wakes the loop."""
+    woken: list[str] = []
+    made: list[str] = []
+
+    def wake() -> None:
+        woken.append("attempt")
+        if len(woken) == 1:
+            queue.add(made.append, ("another thread's",), {})
+            raise KeyboardInterrupt
+
+    queue = ThreadCalls(wake)
+    with pytest.raises(KeyboardInterrupt):
+        queue.add(made.append, ("the interrupted thread's",), {})
+    assert len(woken) == 2
+    queue.drain()
+    assert made == ["another thread's"]
