@@ -25,6 +25,23 @@ def main(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit status."""
     systems = {name: [entry.name for entry in scenario.entries] for name, scenario in SCENARIOS.items()}
     options = parse(arguments, {**systems, deferred.NAME: []})
+    path = options.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
+    new = not path.exists()
+    try:  # now, rather than when the figures are there and lost
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        print(f"{path} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    try:
+        return _measure(options, path)
+    finally:
+        if new and not path.stat().st_size:
+            path.unlink()  # there are no figures
+
+
+def _measure(options: Options, path: Path) -> int:
+    """Do what *options* say, and write the figures to *path*; returns the exit status."""
     facts = machine.facts()
     print(report.machine_text(facts))
     data: dict[str, Any] = {"machine": facts, "plan": _plan_data(options), "scenarios": {}}
@@ -50,8 +67,6 @@ def main(arguments: list[str]) -> int:
     data["targets"] = report.targets_data(results)
     if data["targets"]:
         _show(report.targets_text(data["targets"]))
-    path = options.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _show(f"all figures: {path}")
     return 0

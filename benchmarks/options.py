@@ -71,14 +71,20 @@ def _parser(systems: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
     return value
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 60 or math.isnan(value):
-        raise argparse.ArgumentTypeError("must be more than 0, and 60 at most")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 60:  # which no NaN is
+        raise argparse.ArgumentTypeError(f"must be a number, more than 0 and 60 at most, not {text!r}")
     return value

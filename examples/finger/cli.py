@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import logging
 import os
 import shlex
@@ -16,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from asyncdb import AsyncdbError
-from examples.finger.client import Target, finger
+from examples.finger.client import NoAnswer, Target, finger
 from examples.finger.limits import DEFAULT, Limits, make_room
 from examples.finger.people_csv import FileRefused
 from examples.finger.progress import progress_bar
@@ -54,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no Å still shows the rest
     try:
         return command(arguments)
     except NoSuchReactor as error:  # NETCORE_REACTOR names one that is not to be had
@@ -265,6 +269,21 @@ def on_store(
     return command
 
 
+def say(*lines: str) -> None:
+    """Print *lines*.
+
+    Raises: FileRefused: the standard output takes no more, which nobody is to take for an error of the database's.
+    """
+    try:
+        print(*lines, sep="\n", flush=True)
+    except OSError as error:
+        # What is left in its buffer has nowhere to go, and Python would complain once more at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise FileRefused(None, f"the standard output: {error.strerror}") from error
+
+
 async def add(store: Store, arguments: argparse.Namespace, stop: Stop) -> None:
     """Add somebody."""
     await store.add(Person(**{field: getattr(arguments, field) for field in FIELDS}))
@@ -273,14 +292,12 @@ async def add(store: Store, arguments: argparse.Namespace, stop: Stop) -> None:
 async def list_all(store: Store, arguments: argparse.Namespace, stop: Stop) -> None:
     """Print everybody's login and name."""
     async for page in pages(store):
-        for person in page:
-            print(f"{clean(person['login']):<32} {clean(person['name'])}".rstrip())
+        say(*(f"{clean(person['login']):<32} {clean(person['name'])}".rstrip() for person in page))
 
 
 async def show(store: Store, arguments: argparse.Namespace, stop: Stop) -> None:
     """Print all about somebody."""
-    for line in long_records(arguments.login, [await store.show(arguments.login)]):
-        print(clean(line))
+    say(*map(clean, long_records(arguments.login, [await store.show(arguments.login)])))
 
 
 async def remove(store: Store, arguments: argparse.Namespace, stop: Stop) -> None:
@@ -304,6 +321,8 @@ async def import_people(store: Store, arguments: argparse.Namespace, stop: Stop)
     from netcore import reactor
 
     name = "the standard input" if arguments.file == "-" else arguments.file
+    if arguments.file == "-" and sys.stdin is None:
+        raise FileRefused(None, f"{name}: {os.strerror(errno.EBADF)}")
     try:
         # A pipe without a writer is waited for where the waiting can be ended, not here.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
@@ -322,7 +341,7 @@ async def import_people(store: Store, arguments: argparse.Namespace, stop: Stop)
             sys.exit(INTERRUPTED)
         except (AsyncdbError, DBAPIError, OSError) as error:
             sys.exit(f"finger: the database is not available: {reason_of(error)}; {importing.told(error)}")
-        print(importing.told())
+        say(importing.told())
     finally:
         os.close(descriptor)
 
@@ -335,7 +354,7 @@ async def export_people(store: Store, arguments: argparse.Namespace, stop: Stop)
         print(f"finger: {error}; nothing is written to {arguments.file}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if arguments.file != "-":
-        print(f"exported {counted(count)} to {arguments.file}")
+        say(f"exported {counted(count)} to {arguments.file}")
 
 
 # ------------------------------------------------------------------------------------------------------- the network
@@ -350,8 +369,10 @@ def ask(arguments: argparse.Namespace) -> int:
 
     async def run(reactor: Any) -> None:
         try:
-            print(await finger(reactor, target, arguments.long), end="")
-        except (ConnectError, ConnectionClosed, DNSLookupError, TimeoutError) as error:
+            say(*(await finger(reactor, target, arguments.long)).splitlines())
+        except (ConnectError, ConnectionClosed, DNSLookupError, TimeoutError, NoAnswer) as error:
             sys.exit(f"finger: {target.host}:{target.port}: {error}")
+        except FileRefused as error:
+            sys.exit(f"finger: {error}")
 
     react(run)

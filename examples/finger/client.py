@@ -13,11 +13,15 @@ from netcore.error import ConnectionDone
 from netcore.failure import Failure
 from netcore.protocol import Protocol, connectionDone
 
-__all__ = ["PORT", "Target", "finger"]
+__all__ = ["PORT", "NoAnswer", "Target", "finger"]
 
 PORT = 79  # RFC 1288, 2.1
 MAX_ANSWER = 1 << 20
 """The longest answer that is read, in bytes."""
+
+
+class NoAnswer(Exception):
+    """The server closed the connection and had said nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,11 @@ class _Asking(Protocol):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._answer.called:
+        if self._answer.called:
+            return
+        if reason.check(ConnectionDone) and not self._received:  # as servers do that are too busy, or end
+            self._answer.errback(NoAnswer("the server closed the connection without an answer"))
+        else:
             self._answer.callback(bytes(self._received) if reason.check(ConnectionDone) else reason)
 
 
@@ -75,7 +83,7 @@ async def finger(reactor: Any, target: Target, long: bool = False, patience: flo
         long: ask for the long form.
         patience: seconds for connecting, and for the answer.
     Returns: the answer, in lines that end in ``\\n``.
-    Raises: netcore.error.ConnectError, DNSLookupError, ConnectionLost; TimeoutError.
+    Raises: netcore.error.ConnectError, DNSLookupError, ConnectionLost; TimeoutError; NoAnswer.
     """
     question = f"{'/W ' if long else ''}{target.user}\r\n".encode("utf-8", "surrogateescape")
     answer: Deferred[bytes] = Deferred()

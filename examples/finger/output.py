@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -27,6 +28,8 @@ class Output:
     def open(self) -> None:
         """Make sure that it can be written."""
         if self._path is None:
+            if sys.stdout is None:  # closed before we began; its number may be another file's by now
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._descriptor = os.dup(sys.stdout.fileno())
             return
         path = self._path = self._path.resolve()  # a link stays one

@@ -138,10 +138,25 @@ def _explained(error: csv.Error) -> str:
 
 
 def write(people: Iterable[dict[str, str]], header: bool = False) -> bytes:
-    """*people* as lines, each ending in CR LF; the first names the fields if *header*."""
+    """*people* as lines, each ending in CR LF; the first names the fields if *header*.
+
+    Raises: FileRefused: somebody's text is not UTF-8, and could not be read again.
+    """
+    people = list(people)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     if header:
         writer.writerow(FIELDS)
     writer.writerows([person[name] for name in FIELDS] for person in people)
-    return text.getvalue().encode()
+    try:
+        return text.getvalue().encode()
+    except UnicodeEncodeError:
+        raise FileRefused(None, _no_text(people)) from None
+
+
+def _no_text(people: Sequence[dict[str, str]]) -> str:
+    for person in people:
+        for name in FIELDS:
+            if any("\ud800" <= character <= "\udfff" for character in person[name]):
+                return f"the {name} of {person['login']!a} is not UTF-8: remove them, or mend it in the database"
+    raise AssertionError("everything is UTF-8")

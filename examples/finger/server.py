@@ -189,12 +189,16 @@ class FingerFactory(ServerFactory[FingerProtocol]):
 
 
 def reason_of(error: BaseException | None) -> str:
-    """What went wrong and what caused that, in one line."""
-    reasons = []
+    """What went wrong and what caused that, in one line, each said once."""
+    reasons: list[str] = []
     while error is not None:
-        reasons.append(f"{type(error).__name__}: {error}")
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            error = error.orig  # without SQLAlchemy's statement and link, which say nothing to who has only asked
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if not any(reason in said for said in reasons):
+            reasons.append(reason)
         error = error.__cause__
-    return " ".join("; because of ".join(reasons).split())
+    return "; because of ".join(reasons)
 
 
 class FingerService(Service):

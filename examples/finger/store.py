@@ -73,8 +73,10 @@ class Store:
             if not patient:
                 milliseconds = int(limits.run * 1000)
                 options["cp_openfun"] = lambda connection: bound_statements(connection, milliseconds)
-        elif kind == "sqlite" and not patient:
-            options["timeout"] = limits.run  # sqlite3's name for how long it waits for a lock
+        elif kind == "sqlite":
+            options["cp_openfun"] = read_any_text
+            if not patient:
+                options["timeout"] = limits.run  # sqlite3's name for how long it waits for a lock
         return cls(Engine.fromURL(url, **options))
 
     def install(self) -> Deferred[None]:
@@ -172,6 +174,15 @@ def bound_statements(connection: Any, milliseconds: int) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(f"SET statement_timeout = {milliseconds}")
+
+
+def read_any_text(connection: Any) -> None:
+    """Have sqlite3 read text that is not UTF-8, which SQLite stores as it comes, on a new DB-API connection.
+
+    Without it, whoever else is in the same answer could not be found either. A byte that is none of a character's comes
+    as half of one (PEP 383): `clean` replaces it, and it can not be stored again unnoticed.
+    """
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
 
 
 def in_autocommit(

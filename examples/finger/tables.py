@@ -111,8 +111,13 @@ def installed(connection: sa.Connection) -> bool:
 
 
 def install(connection: sa.Connection) -> None:
-    """Create the tables that are missing; if nobody's was there, with the sample people."""
+    """Create the tables that are missing; if nobody's was there, with the sample people.
+
+    Raises: sqlalchemy.exc.DBAPIError: on PostgreSQL, another has created them meanwhile.
+    """
     first = not sa.inspect(connection).has_table(people.name)
+    if first:
+        people.create(connection)  # which fails if it is there by now: the samples are for whoever creates it
     metadata.create_all(connection)
     for person in samples(datetime.now(UTC)) if first else ():
         add(connection, person)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -82,6 +83,43 @@ def test_a_file_that_cannot_be_read_or_written_is_said_in_one_line(finger: Any, 
         f"finger: {tmp_path}: Is a directory; nothing is stored\n",
     )
     assert finger("export", "no/x.csv", *database) == (1, "finger: no/x.csv: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("list >/dev/full", "the standard output: No space left on device"),
+        ("show alice >/dev/full", "the standard output: No space left on device"),
+        ("export >/dev/full", "the standard output: No space left on device"),
+        ("export >&-", "the standard output: Bad file descriptor"),
+        ("import - <&-", "the standard input: Bad file descriptor"),
+    ],
+)
+def test_standard_streams_that_are_full_or_closed_are_said_in_one_line(tmp_path: Path, command: str, told: str) -> None:
+    typed = f"exec {shlex.quote(sys.executable)} -m examples.finger {command}"
+    environment = os.environ | {"FINGER": f"sqlite:///{tmp_path / 'x.sqlite3'}"}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is left in the buffer is written at the end, and fails again
+    done = subprocess.run(
+        ["sh", "-c", f'{typed} --db "$FINGER"'],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"finger: {told}\n")
+
+
+def test_characters_that_the_terminal_lacks_are_replaced(spawn: Any, tmp_path: Path) -> None:
+    database = "--db", f"sqlite:///{tmp_path / 'x.sqlite3'}"
+    program = spawn.module("examples.finger", "list", *database, env={"PYTHONIOENCODING": "ascii"})
+    assert program.wait() == 0
+    assert [line.split(maxsplit=1)[1] for line in program.output.splitlines()] == [
+        "Alice Liddell",
+        "Bj?rn ?kesson",
+        "Lewis Carroll",
+    ]
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line_and_nothing_is_stored(finger: Any, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import gc
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -175,28 +175,42 @@ class ContainerServer:
         # The image's first start serves on its socket alone and then starts again: only TCP says that it is ready.
         wait_until(lambda: answers(self.parameters), "PostgreSQL in the container answers", START_TIMEOUT)
 
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[Any]:
+        """The container. What the SDK opened to reach it is closed: it would count as left behind by a test."""
+        try:
+            yield self._container.get_wrapped_container()
+        finally:
+            self._container.get_docker_client().client.close()  # which may be used again
+
     def start(self) -> None:
-        self._container.get_wrapped_container().start()
+        with self._reached() as container:
+            container.start()
         self._wait()
 
     def stop(self) -> None:
-        self._container.get_wrapped_container().stop(timeout=int(STOP_TIMEOUT))
+        with self._reached() as container:
+            container.stop(timeout=int(STOP_TIMEOUT))
 
     def kill(self) -> None:
-        self._container.get_wrapped_container().kill()  # SIGKILL, to all that is in it
+        with self._reached() as container:
+            container.kill()  # SIGKILL, to all that is in it
 
     def pause(self) -> None:
-        self._container.get_wrapped_container().pause()
+        with self._reached() as container:
+            container.pause()
 
     def resume(self) -> None:
-        self._container.get_wrapped_container().unpause()
+        with self._reached() as container:
+            container.unpause()
 
     def mend(self) -> None:
-        container = self._container.get_wrapped_container()
-        container.reload()
-        if container.status == "paused":
-            container.unpause()
-        elif container.status != "running":
+        with self._reached() as container:
+            container.reload()
+            status = container.status
+        if status == "paused":
+            self.resume()
+        elif status != "running":
             self.start()
 
     def close(self) -> None:

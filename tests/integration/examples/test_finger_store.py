@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from examples.finger.limits import Limits
+from examples.finger.protocol import clean
 from examples.finger.records import FIELDS, Person, Session
 from examples.finger.store import KEEPALIVE, Store
 from examples.finger.tables import (
@@ -95,6 +98,50 @@ def test_two_servers_may_start_at_once(url: str) -> None:
     for thread in threads:
         thread.join()
     assert outcomes == [["alice", "bjorn", "carroll"]] * 4
+
+
+def test_another_server_may_install_between_looking_and_creating(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL; on SQLite who has begun to install has the write lock."""
+    inspect, url = sa.inspect, database.url
+    others: list[threading.Thread] = []
+
+    class LateInspector:
+        """No table is there when it first looks, and all are when its answer arrives."""
+
+        def __init__(self, connection: sa.Connection) -> None:
+            self._inspector = inspect(connection)
+
+        def has_table(self, name: str) -> bool:
+            found = self._inspector.has_table(name)
+            if not found and not others:
+                others.append(threading.Thread(target=with_store, args=(url, Store.install)))
+                others[0].start()
+                others[0].join()
+            return found
+
+    async def main(store: Store) -> list[str]:
+        monkeypatch.setattr("examples.finger.tables.installed", lambda connection: False)
+        monkeypatch.setattr("examples.finger.tables.sa.inspect", LateInspector)
+        await store.install()
+        return await logins(store.everyone())
+
+    assert with_store(url, main) == ["alice", "bjorn", "carroll"]
+    assert others, "somebody came between"
+
+
+def test_text_that_is_not_utf_8_spoils_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "finger.sqlite3"
+
+    async def main(store: Store) -> list[str]:
+        await store.install()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE finger_people SET name = CAST(x'41ff42' AS TEXT) WHERE login = 'alice'")
+        people = [*await store.everyone(), await store.show("alice")]
+        return [clean(person.name) for person in people]
+
+    assert with_store(f"sqlite:///{path}", main) == ["A?B", "Björn Åkesson", "Lewis Carroll", "A?B"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from examples.finger.client import MAX_ANSWER, Target, finger
+from examples.finger.client import MAX_ANSWER, NoAnswer, Target, finger
 from netcore.defer import TimeoutError, ensureDeferred
 from netcore.error import ConnectionLost
 from netcore.failure import Failure
@@ -116,3 +116,12 @@ def test_a_connection_that_breaks_off_is_an_error() -> None:
     reactor.protocol.dataReceived(b"half an ans")
     reactor.protocol.connectionLost(Failure(ConnectionLost()))
     assert results[0].check(ConnectionLost)
+
+
+def test_a_server_that_closes_without_a_word_is_an_error() -> None:
+    reactor = ScriptedReactor()
+    results = results_of(finger(reactor, Target("a", "h")))
+    reactor.protocol.connectionLost(connectionDone)
+    assert results[0].check(NoAnswer)
+    assert str(results[0].value) == "the server closed the connection without an answer"
+    assert reactor.getDelayedCalls() == []

@@ -126,3 +126,11 @@ def test_people_are_written_as_rfc_4180_has_it() -> None:
     assert write([], header=True) == b"login,name,office,phone,project,plan\r\n"
     said = person("bob", 'Bob, "the" é', plan="one\ntwo")
     assert write([said]) == 'bob,"Bob, ""the"" é",,,,"one\ntwo"\r\n'.encode()
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    """Bytes in the database that are not UTF-8, as `read_any_text` hands them out."""
+    with pytest.raises(
+        FileRefused, match=r"^the office of 'bob' is not UTF-8: remove them, or mend it in the database$"
+    ):
+        write([person("ann", "Ann"), person("bob", "Bob", office="B\udcff")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
@@ -262,7 +263,7 @@ def test_a_client_that_leaves_takes_its_question_along(visit: Any, store: Script
 
 OUTAGES = [
     DeadlineExceeded("no connection within 3 s"),
-    OperationalError("SELECT", {}, Exception("gone")),
+    OperationalError("SELECT", {}, sqlite3.OperationalError("gone")),
     ConnectionResetError("reset"),
 ]
 
@@ -340,3 +341,13 @@ def test_the_reason_is_told_in_one_line_with_its_causes() -> None:
     error.__cause__ = ConnectionRefusedError("refused")
     assert reason_of(error) == "DeadlineExceeded: no connection within 3 s; because of ConnectionRefusedError: refused"
     assert reason_of(CancelledError()) == "CancelledError:"
+
+
+def test_a_reason_is_told_once_and_without_the_statement() -> None:
+    refused = sqlite3.OperationalError("database\nis locked\n")
+    wrapped = OperationalError("SELECT 1", {}, refused)
+    wrapped.__cause__ = refused
+    assert reason_of(wrapped) == "OperationalError: database is locked"
+    late = DeadlineExceeded("no connection; connecting fails: OperationalError: database is locked")
+    late.__cause__ = refused
+    assert reason_of(late) == "DeadlineExceeded: no connection; connecting fails: OperationalError: database is locked"
