@@ -213,10 +213,10 @@ class Engine:
                 committed; when it raises, rolled back. It must fetch what it wants: a result still open is refused.
         Returns: Deferred firing with what *f* returned. Cancelling it: as `ConnectionPool.runInteraction`.
         Raises: TypeError, at once, for a generator or coroutine function.
-        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown; TypeError for a result that was not
-            fetched; and whatever *f* raised, the driver's errors in SQLAlchemy's wrapping
-        (`sqlalchemy.exc.DBAPIError`). Threading: call in the reactor's thread; *f* runs in a worker thread, in the
-        caller's contextvars.
+        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown; an error of connecting that trying
+            again would not mend, as the driver raised it; TypeError for a result that was not fetched; and whatever
+            *f* raised, the driver's errors in SQLAlchemy's wrapping (`sqlalchemy.exc.DBAPIError`).
+        Threading: call in the reactor's thread; *f* runs in a worker thread, in the caller's contextvars.
         """
         checkFunction(f)
         return self.pool._call(self._shared.task, f, args, kwargs)

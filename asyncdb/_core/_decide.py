@@ -355,10 +355,11 @@ class Core(Generic[E, J]):
                 self._expire_running(entry, orders, now)
         if now >= self._close_at:
             self._cut_off(orders, now)
-        if not self._crowded(now):
+        crowded = self._crowded(now)
+        if not crowded:
             self._match(orders, now)
         self._look_drained(orders, now)
-        self.wake_at = self._next_wake(now)
+        self.wake_at = self._next_wake(now, crowded)
         return orders
 
     # --------------------------------------------------------------------------------------------------- inside: moves
@@ -542,7 +543,7 @@ class Core(Generic[E, J]):
         if moment < self.wake_at:
             self.wake_at = moment
 
-    def _next_wake(self, now: float) -> float:
+    def _next_wake(self, now: float, crowded: bool) -> float:
         if self.drained:
             return math.inf
         head = self.queue.head()
@@ -556,10 +557,10 @@ class Core(Generic[E, J]):
                 moments.append(entry.job.started + self._query_timeout)
         if self.queue.alive:
             moments.append(now + self._query_timeout)  # the next of them starts at any moment
-            if self._crowd is not None and (self._idle or len(self.entries) < self._max):
+            if crowded and (self._idle or len(self.entries) < self._max):
                 moments.append(now + STALL)
-            if self.outage.failures and not self._counts[_CONNECTING]:
-                moments.append(self.outage.retry_at)
+        if self.outage.retry_at > now:
+            moments.append(self.outage.retry_at)  # waiting or not: who comes before it relies on it
         if self._end_at != math.inf:
             moments.append(min(self._end_at, now + CUT_AGAIN))
         elif self.closing:

@@ -80,7 +80,7 @@ class Crew:
         self._make_deferred = host.makeDeferred
         self.loop = host.loop  # where calls may be made
         self._lock = lock = threading.Lock()
-        self._acquire, self._release = lock.acquire, lock.release  # half the cost of `with`, for the usual call
+        self._acquire, self._release = lock.acquire, lock.release  # half the cost of `with`; for worker threads
         crowd = Crowd(driver.quick, driver.enough)
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd)
         self._few = options.max  # with no more calls waiting, a thread may soon have none
@@ -113,17 +113,17 @@ class Crew:
         # Before it is submitted: a thread may end it before this one goes on.
         call.deferred = deferred = self._make_deferred(call)
         core = self.core
-        self._acquire()
         try:
-            now = self._seconds()
-            call.deadline = now + self._timeout
-            orders = core.submit(call, now)
-            wake_at = core.wake_at
+            # Not acquire() and release(): between acquire() and its `try` a signal handler of the main thread can raise
+            # (KeyboardInterrupt), and the lock would be held for ever.
+            with self._lock:
+                now = self._seconds()
+                call.deadline = now + self._timeout
+                orders = core.submit(call, now)
+                wake_at = core.wake_at
         except AsyncdbError:
             call.deferred = None  # else the two keep each other, and refusing must cost nothing
             raise
-        finally:
-            self._release()
         if orders is not None:
             self._carry_out(orders)
         if wake_at < self._armed_for:
@@ -368,6 +368,8 @@ class Crew:
                 if lent:
                     post(call, value)
                     return EntryState.LENT
+                value._detach()  # nobody may give back, by it or by dropping it, what is somebody else's soon
+                value = None
             if (task.foreign or left_open(slot.connection)) and not self._tidy(slot, call):
                 return self._lose(slot, call, value)
             acquire()  # to report this one and take the next: the one place where workers meet

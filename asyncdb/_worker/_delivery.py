@@ -104,9 +104,9 @@ class Delivery:
 
     def end(self) -> None:
         """No thread has a result to bring any more: fire the Deferreds of those there are. The host may be gone."""
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
+        tick, self._tick = self._tick, None
+        if tick is not None and tick.active():  # a reactor that was disposed of has cancelled it
+            tick.cancel()
         while self.results:
             self._fire(len(self.results))
         self._delivered()
@@ -126,7 +126,7 @@ class Delivery:
                     # While a thread is still inside the call, its context cannot be entered a second time.
                     context = call.context if call.state is _DONE else call.context.copy()
                     context.run(deferred.callback, value)
-                elif call.task.lends and not isinstance(value, Failure):
+                elif call.task.lends and value is not None and not isinstance(value, Failure):
                     self._undelivered(value)
             except Exception:
                 logger.exception("pool %s: a result could not be delivered", self._name)

@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 
-from asyncdb import AsyncdbError
 from examples.finger.client import NoAnswer, Target, finger
 from examples.finger.limits import DEFAULT, Limits, make_room
 from examples.finger.people_csv import FileRefused
@@ -257,7 +256,7 @@ def on_store(
                 sys.exit(f"finger: {error}")
             except UnicodeError as error:
                 sys.exit(f"finger: this is no text that could be stored: {error}")
-            except (AsyncdbError, DBAPIError, OSError) as error:
+            except store.outages as error:
                 sys.exit(f"finger: the database is not available: {reason_of(error)}")
             finally:
                 await store.close()
@@ -339,7 +338,7 @@ async def import_people(store: Store, arguments: argparse.Namespace, stop: Stop)
         except Interrupted as error:
             print(f"finger: {error}; {importing.told(error)}", file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except (AsyncdbError, DBAPIError, OSError) as error:
+        except store.outages as error:
             sys.exit(f"finger: the database is not available: {reason_of(error)}; {importing.told(error)}")
         say(importing.told())
     finally:

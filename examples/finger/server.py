@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from asyncdb import AsyncdbError
 from examples.finger import protocol
 from examples.finger.limits import DEFAULT, GRACE, PATIENCE, QUIET, Limits
 from examples.finger.protocol import Query, encode, parse
@@ -175,7 +174,7 @@ class FingerFactory(ServerFactory[FingerProtocol]):
         return [protocol.UNAVAILABLE]
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(AsyncdbError, DBAPIError, OSError):
+        if not failure.check(TimeoutError, *self._store.outages):
             log.error("an answer could not be found:\n%s", failure.getTraceback())
         elif not self._outage and self._clock.seconds() >= self._quiet_until:
             self._outage = True

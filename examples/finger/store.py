@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from asyncdb import Engine
+from asyncdb import AsyncdbError, Engine
 from examples.finger import tables
 from examples.finger.limits import DEFAULT, Limits
 from examples.finger.records import Person, Session
@@ -44,10 +44,13 @@ class Store:
 
     Args:
         engine: its pool; closed by `close`.
+    Attributes: *outages*, what calls fail with that had no answer from the database; the driver's own errors are those
+        of connecting.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.outages: tuple[type[Exception], ...] = (AsyncdbError, DBAPIError, OSError, engine.pool.dbapi.Error)
         self._installed = False
 
     @classmethod

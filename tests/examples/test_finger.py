@@ -130,10 +130,11 @@ def test_mistakes_are_said_in_one_line(finger: Any, tmp_path: Path) -> None:
         assert status == 1, url
         assert told.startswith("finger: ")
         assert told.count("\n") == 1
-    status, told = finger("list", "--db", "sqlite:////no/such/folder/x.sqlite3")
-    assert status == 1
-    assert told.startswith("finger: the database is not available: ")
-    assert told.count("\n") == 1
+    for url in ("sqlite:////no/such/folder/x.sqlite3", "postgresql://localhost/x?nonsense=1"):
+        status, told = finger("list", "--db", url)
+        assert status == 1
+        assert told.startswith("finger: the database is not available: ")
+        assert told.count("\n") == 1
 
 
 def test_wrong_arguments_end_with_status_2(finger: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
+import signal
 import threading
 import weakref
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,6 +25,8 @@ from asyncdb import (
     PoolOverloaded,
     WrongThread,
 )
+from asyncdb._worker import Call, Crew
+from asyncdb._worker._call import NOTHING
 from asyncdb.adbapi import Connection, Transaction
 from asyncdb.testing import HANG, ScriptedConnection, ScriptedDriver
 from netcore.defer import CancelledError, Deferred, DeferredList, gatherResults
@@ -1080,3 +1085,43 @@ def test_a_connection_whose_commit_was_lost_is_not_rolled_back(drive: Drive) -> 
 
     drive(main)
     assert driver.calls["connect"] == 2
+
+
+# --------------------------------------------------------------------------------------------------------- interruption
+
+
+def test_an_interruption_as_a_call_is_made_leaves_the_pool_usable() -> None:
+    """As by Ctrl-C: an exception out of a signal handler, at whatever step `submit` is."""
+    making = Crew.submit.__code__
+    hits = 0
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is making:
+            raise KeyboardInterrupt
+
+    async def main() -> None:
+        nonlocal hits
+        pool = ConnectionPool("sqlite3", ":memory:", cp_max=1)
+        pool.start()
+        crew = pool._crew
+        assert crew is not None
+        await pool.close()  # so that each call is refused, and none is left over
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        for _ in range(200_000):
+            try:
+                with contextlib.suppress(PoolClosed):
+                    crew.submit(Call(crew, NOTHING, None, (), {}))
+            except KeyboardInterrupt:
+                hits += 1
+                assert crew._lock.acquire(timeout=10), "the lock is held, and nobody will release it"
+                crew._lock.release()
+                if hits == 100:
+                    break
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        runAsyncio(main)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert hits

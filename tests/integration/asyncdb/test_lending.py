@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from asyncdb import ConnectionPool, PoolClosed
+from asyncdb._core import EntryState
 from asyncdb.adbapi import Connection
 from asyncdb.testing import ScriptedDriver
+from netcore.defer import CancelledError
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive, runAsyncio
 from tests.integration.asyncdb.test_calls import reached
@@ -130,6 +132,49 @@ def test_a_task_cancelled_as_its_connection_comes_does_not_lose_it() -> None:
 
     runAsyncio(main)
     assert driver.calls["connect"] == 1
+
+
+class LateConnection(Connection):
+    """One whose making waits until the test lets it go on."""
+
+    inside: threading.Event
+    gate: threading.Event
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        super().__init__(pool)
+        if not self.inside.is_set():
+            self.inside.set()
+            assert self.gate.wait(30)
+
+
+@pytest.mark.parametrize("following", ["query", "connect"])
+def test_a_loan_cancelled_as_it_is_made_leaves_the_connection_to_those_after_it(drive: Drive, following: str) -> None:
+    """What was made for it neither closes the connection nor takes it from the next borrower."""
+    driver = ScriptedDriver()
+
+    class Late(LateConnection):
+        inside, gate = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            pool.connectionFactory = Late
+            cancelled = pool.connect()
+            await deferToThread(Late.inside.wait, 30)
+            cancelled.addErrback(lambda failure: failure.trap(CancelledError))
+            cancelled.cancel()
+            after = pool.runQuery("select") if following == "query" else pool.connect()
+            Late.gate.set()
+            got = await after
+            gc.collect()
+            await deferToThread(gc.collect)  # a turn of the reactor, in which what was dropped could come back
+            assert pool._crew is not None
+            assert pool._crew.core.count(EntryState.LENT) == (following == "connect")
+            if following == "connect":
+                await pool.disconnect(got)
+            assert await pool.runQuery("select") == [(1,)]
+            assert driver.calls["close"] == 0
+
+    drive(main)
 
 
 def test_giving_back_is_answered_when_the_reset_takes_too_long(drive: Drive) -> None:

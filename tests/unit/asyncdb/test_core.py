@@ -844,3 +844,27 @@ def test_no_connection_is_made_for_calls_that_are_quick() -> None:
     pool.wait(2 * STALL)
     pool.expire()
     assert len(pool.core.entries) == 4
+
+
+def test_what_waits_for_a_connection_to_be_made_is_not_looked_at_again_and_again() -> None:
+    pool = Pool(crowd=crowd(), max=4)
+    pool.submit()
+    pool.wait(1.0)
+    pool.expire()
+    assert pool.core.wake_at > pool.now + STALL
+    pool.fail(OSError("refused"))
+    pool.expire()
+    assert pool.core.wake_at == pool.core.outage.retry_at > pool.now + STALL
+
+
+def test_a_call_made_in_the_pause_between_two_attempts_is_served_at_its_end() -> None:
+    pool = Pool(timeout=None)
+    gone = pool.submit()
+    pool.fail(OSError("refused"))
+    pool.core.cancel(gone)
+    pool.expire()  # too early, and with nobody waiting
+    job = pool.submit()
+    assert pool.core.wake_at == pool.core.outage.retry_at
+    pool.now = pool.core.wake_at
+    pool.expire()
+    assert pool.connect().job is job

@@ -124,3 +124,12 @@ def test_the_end_delivers_what_is_there_and_leaves_no_timer(results: Results) ->
     results.delivery.end()
     assert results.delivered == [1]
     assert results.host.clock.getDelayedCalls() == []
+
+
+def test_the_end_may_come_after_that_of_the_reactor_which_has_cancelled_its_timers(results: Results) -> None:
+    results.under_load()
+    results.post(1, plenty=True)
+    (tick,) = results.host.clock.getDelayedCalls()
+    tick.cancel()
+    results.delivery.end()
+    assert results.delivered == [1]

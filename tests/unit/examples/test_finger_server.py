@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from asyncdb import DeadlineExceeded
+from asyncdb import AsyncdbError, DeadlineExceeded
 from examples.finger import protocol
 from examples.finger.limits import GRACE, PATIENCE, QUIET, Limits
 from examples.finger.records import Person, Session
@@ -28,6 +28,8 @@ ALICE = Person("alice", "Alice Liddell", plan="Tea.")
 
 class ScriptedStore:
     """Notes what it is asked, and answers what the test says."""
+
+    outages = (AsyncdbError, DBAPIError, OSError)
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
