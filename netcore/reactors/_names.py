@@ -9,6 +9,7 @@ is imported or opened for a loop that is not asked for. (kqueue is untried: writ
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 
 from netcore.error import NoSuchReactor
@@ -73,6 +74,12 @@ def _uvloop() -> asyncio.AbstractEventLoop:
         raise NoSuchReactor(
             f"the reactor called 'uvloop' needs the package uvloop: pip install 'netcore-asyncdb[uvloop]' ({error})"
         ) from error
+    # libuv ends the process when a descriptor of its own gets the number of a standard stream that is closed.
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
     return uvloop.new_event_loop()
 
 

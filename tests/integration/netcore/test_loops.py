@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -257,3 +258,18 @@ def test_a_reactor_attaches_to_an_asyncio_program_on_uvloop(run_program: Callabl
     reactor = run_program(main)
     assert ended == ["waited"]
     assert reactor.disposed
+
+
+def test_uvloop_stands_standard_streams_that_are_closed() -> None:
+    """libuv ends a process in which one of its own descriptors has the number 0, 1 or 2."""
+    program = """
+import os
+os.closerange(0, 3)
+from netcore.reactors import Reactor
+reactor = Reactor("uvloop")
+reactor.callLater(0, reactor.stop)
+reactor.run()
+reactor.dispose()
+os._exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 7
