@@ -7,7 +7,7 @@ on two processors with 64 callers, in calls a second, by the number of threads a
 one-row selects         1       2       3       8
 ===================  ======  ======  ======  ======
 SQLite, a file       92,000  75,000       -  45,000
-PostgreSQL, local         -  30,900  29,200  24,900
+PostgreSQL, local         -  30,200  23,300  25,200
 ===================  ======  ======  ======  ======
 
 So while calls are quick, those that wait are left to the threads at work, beside connections at rest. That is never for

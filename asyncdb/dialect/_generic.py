@@ -48,7 +48,7 @@ class Driver:
 
     quick = 50e-6
     """The seconds for each call, over all threads, below which threads get in each other's way ..."""
-    enough = 3
+    enough = 2
     """... and how many at work are then all there should be. Measured: `asyncdb._core._crowd`."""
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
