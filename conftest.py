@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.guard",  # first: what the other fixtures of a test open has to be closed again when the guard looks
     "tests.support.documents",
+    "tests.support.finger",
     "tests.support.loops",
     "tests.support.postgres",
     "tests.support.process",

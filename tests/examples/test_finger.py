@@ -18,25 +18,6 @@ from tests.support.waiting import wait_until
 UNAVAILABLE = b"The directory is not available now; please try again later\r\n"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'finger.sqlite3'}"
-    database: Any = request.getfixturevalue("database")
-    return database.url
-
-
-@pytest.fixture
-def finger(spawn: Any) -> Any:
-    """Runs a command to its end; returns its exit status and what it printed."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        program = spawn.module("examples.finger", *arguments)
-        return program.wait(), program.output
-
-    return run
-
-
 @pytest.fixture
 def serve(spawn: Any) -> Any:
     """Starts the service on a free port; returns the program and the port, when it listens."""
@@ -50,10 +31,10 @@ def serve(spawn: Any) -> Any:
     return start
 
 
-def test_the_service_answers_and_ends_and_starts_again_at_once(serve: Any, url: str) -> None:
+def test_the_service_answers_and_ends_and_starts_again_at_once(serve: Any, finger_url: str) -> None:
     port = None
     for _ in range(2):
-        program, port = serve(url, port)
+        program, port = serve(finger_url, port)
         assert ask(port, b"alice\r\n").startswith(b"Login: alice                    Name: Alice Liddell\r\n")
         assert ask(port, b"nobody\r\n") == b"nobody: no such user\r\n"
         assert ask(port, b"\r\n").startswith(b"Login ")
@@ -65,39 +46,39 @@ def test_the_service_answers_and_ends_and_starts_again_at_once(serve: Any, url: 
         assert "Traceback" not in program.output
 
 
-def test_a_client_that_has_closed_its_side_is_answered(serve: Any, url: str) -> None:
-    program, port = serve(url)
+def test_a_client_that_has_closed_its_side_is_answered(serve: Any, finger_url: str) -> None:
+    program, port = serve(finger_url)
     for _ in range(20):
         assert ask(port, b"alice\r\n", half_close=True).startswith(b"Login: alice")
     assert program.interrupt() == 0
 
 
-def test_what_it_says_to_type_works_as_typed(serve: Any, spawn: Any, url: str) -> None:
-    program, port = serve(url)
+def test_what_it_says_to_type_works_as_typed(serve: Any, spawn: Any, finger_url: str) -> None:
+    program, port = serve(finger_url)
     typed = re.search(r"^ +(\S.* finger alice@\S+)$", program.output, re.MULTILINE)
     assert typed is not None
     client = spawn(*shlex.split(typed[1]), cwd=ROOT)
     assert client.wait() == 0
     assert client.output.startswith("Login: alice                    Name: Alice Liddell\n")
     assert f"printf 'alice\\r\\n' | nc localhost {port}" in program.output
-    if "netcore-test-password" not in url:  # a password in the URL is not shown
-        password = re.search(r"://[^:/]*:([^@]+)@", url)
+    if "netcore-test-password" not in finger_url:  # a password in the URL is not shown
+        password = re.search(r"://[^:/]*:([^@]+)@", finger_url)
         assert password is None or password[1] not in program.output
     assert program.interrupt() == 0
 
 
-def test_many_ask_at_once(serve: Any, url: str) -> None:
+def test_many_ask_at_once(serve: Any, finger_url: str) -> None:
     import concurrent.futures
 
-    program, port = serve(url)
+    program, port = serve(finger_url)
     with concurrent.futures.ThreadPoolExecutor(40) as threads:
         answers = list(threads.map(lambda name: ask(port, name), [b"alice\r\n", b"bjorn\r\n"] * 100))
     assert {answer.split()[1] for answer in answers} == {b"alice", b"bjorn"}
     assert program.interrupt() == 0
 
 
-def test_people_are_added_listed_shown_and_removed(finger: Any, url: str) -> None:
-    database = "--db", url
+def test_people_are_added_listed_shown_and_removed(finger: Any, finger_url: str) -> None:
+    database = "--db", finger_url
     status, listed = finger("list", *database)
     assert status == 0
     assert [line.split(maxsplit=1) for line in listed.splitlines()] == [
@@ -168,11 +149,11 @@ def test_the_client_shows_who_is_on_and_long_forms(serve: Any, finger: Any, tmp_
     assert program.interrupt() == 0
 
 
-def test_no_control_character_leaves_whatever_the_database_holds(serve: Any, finger: Any, url: str) -> None:
+def test_no_control_character_leaves_whatever_the_database_holds(serve: Any, finger: Any, finger_url: str) -> None:
     bad = "".join(map(chr, [*range(1, 0x20), *range(0x7F, 0xA0), 0x200B, 0x202E, 0x2028, 0xFEFF])) + "end"
     options = [f"--{field}={bad}" for field in ("office", "phone", "project", "plan")]
-    assert finger("add", "--db", url, "eve", f"Eve {bad}", *options) == (0, "")
-    program, port = serve(url)
+    assert finger("add", "--db", finger_url, "eve", f"Eve {bad}", *options) == (0, "")
+    program, port = serve(finger_url)
     for question in (b"eve\r\n", b"/W eve\r\n", b"e\x1bve\r\n"):
         text = ask(port, question).decode()
         unsafe = {unicodedata.category(character) for line in text.split("\r\n") for character in line}

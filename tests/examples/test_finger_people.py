@@ -20,25 +20,6 @@ from tests.support.waiting import wait_until
 HEADER = b"login,name,office,phone,project,plan\r\n"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'finger.sqlite3'}"
-    database: Any = request.getfixturevalue("database")
-    return database.url
-
-
-@pytest.fixture
-def finger(spawn: Any) -> Any:
-    """Runs a command to its end; returns its exit status and what it printed."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        program = spawn.module("examples.finger", *arguments)
-        return program.wait(), program.output
-
-    return run
-
-
 def piped(*arguments: str, data: bytes = b"") -> tuple[int, bytes, bytes]:
     """Run a command with *data* as its standard input; returns its exit status, its output and its errors."""
     command = [sys.executable, "-m", "examples.finger", *arguments]
@@ -46,8 +27,8 @@ def piped(*arguments: str, data: bytes = b"") -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_people_are_imported_and_exported(finger: Any, url: str, tmp_path: Path) -> None:
-    file, database = tmp_path / "people.csv", ("--db", url)
+def test_people_are_imported_and_exported(finger: Any, finger_url: str, tmp_path: Path) -> None:
+    file, database = tmp_path / "people.csv", ("--db", finger_url)
     file.write_bytes(b'\xef\xbb\xbfname,login,plan\r\nZo\xc3\xab,zoe,"One\r\nTwo"\r\nYves,yves,\r\n')
     assert finger("import", str(file), *database) == (0, "imported 2 people\n")
     assert finger("show", "zoe", *database)[1].endswith("Plan:\n  One\n  Two\n")
@@ -61,8 +42,8 @@ def test_people_are_imported_and_exported(finger: Any, url: str, tmp_path: Path)
     assert out.read_bytes() == HEADER + b'yves,Yves,,,,\r\nzoe,Zo\xc3\xab,,,,"One\r\nTwo"\r\n'
 
 
-def test_pipes_are_read_and_written(url: str, tmp_path: Path) -> None:
-    database = "--db", url
+def test_pipes_are_read_and_written(finger_url: str, tmp_path: Path) -> None:
+    database = "--db", finger_url
     assert piped("import", "-", *database, data=HEADER + b"zoe,Z,,,,\r\n") == (0, b"imported 1 person\n", b"")
     status, exported, told = piped("export", *database)
     assert (status, told) == (0, b"")
@@ -187,8 +168,8 @@ def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     assert b" people" in drawn
 
 
-def test_sessions_are_opened_and_closed(finger: Any, url: str) -> None:
-    database = "--db", url
+def test_sessions_are_opened_and_closed(finger: Any, finger_url: str) -> None:
+    database = "--db", finger_url
     assert finger("on", "bjorn", "--host", "fjord.example", "--idle", "3660", *database) == (0, "")
     assert " on pts/0 from fjord.example, idle 1:01\n" in finger("show", "bjorn", *database)[1]
     assert finger("on", "bjorn", *database) == (1, "finger: 'bjorn' is on pts/0 already\n")

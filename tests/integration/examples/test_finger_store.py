@@ -34,36 +34,16 @@ from examples.finger.tables import (
     words_of,
 )
 from netcore.defer import DeferredList
+from tests.support.finger import with_store
 
 T = TypeVar("T")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'finger.sqlite3'}"
-    database: Any = request.getfixturevalue("database")
-    return database.url
-
-
-def with_store(url: str, main: Callable[[Store], Awaitable[T]]) -> T:
-    """What *main* returns when it was given a store, which is closed afterwards."""
-
-    async def run() -> T:
-        store = Store.fromURL(url)
-        try:
-            return await main(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
 
 
 async def logins(found: Awaitable[list[Person]]) -> list[str]:
     return [person.login for person in await found]
 
 
-def test_sample_people_are_installed_on_first_use_and_only_then(url: str) -> None:
+def test_sample_people_are_installed_on_first_use_and_only_then(finger_url: str) -> None:
     async def first(store: Store) -> list[str]:
         found = await logins(store.everyone())
         await store.remove("bjorn")
@@ -73,11 +53,11 @@ def test_sample_people_are_installed_on_first_use_and_only_then(url: str) -> Non
         await store.install()
         return await logins(store.everyone())
 
-    assert with_store(url, first) == ["alice", "bjorn", "carroll"]
-    assert with_store(url, second) == ["alice", "carroll"]
+    assert with_store(finger_url, first) == ["alice", "bjorn", "carroll"]
+    assert with_store(finger_url, second) == ["alice", "carroll"]
 
 
-def test_two_servers_may_start_at_once(url: str) -> None:
+def test_two_servers_may_start_at_once(finger_url: str) -> None:
     start = threading.Barrier(4)
     outcomes: list[Any] = []
 
@@ -88,7 +68,7 @@ def test_two_servers_may_start_at_once(url: str) -> None:
             return await logins(store.everyone())
 
         try:
-            outcomes.append(with_store(url, main))
+            outcomes.append(with_store(finger_url, main))
         except BaseException as error:
             outcomes.append(error)
 
@@ -164,20 +144,20 @@ def test_text_that_is_not_utf_8_spoils_no_answer(tmp_path: Path) -> None:
         ("x" * 512, []),
     ],
 )
-def test_people_are_found_by_login_and_by_words_of_their_name(url: str, name: str, expected: list[str]) -> None:
-    assert with_store(url, lambda store: logins(store.find(name))) == expected
+def test_people_are_found_by_login_and_by_words_of_their_name(finger_url: str, name: str, expected: list[str]) -> None:
+    assert with_store(finger_url, lambda store: logins(store.find(name))) == expected
 
 
-def test_all_matches_are_found(url: str) -> None:
+def test_all_matches_are_found(finger_url: str) -> None:
     async def main(store: Store) -> list[str]:
         await store.add(Person("lewis", "Somebody Else"))
         await store.add(Person("zz", "Jerry LEWIS lewis"))
         return await logins(store.find("lewis"))
 
-    assert with_store(url, main) == ["carroll", "lewis", "zz"]
+    assert with_store(finger_url, main) == ["carroll", "lewis", "zz"]
 
 
-def test_of_too_many_the_first_are_found_and_the_one_of_that_login(url: str) -> None:
+def test_of_too_many_the_first_are_found_and_the_one_of_that_login(finger_url: str) -> None:
     async def main(store: Store) -> None:
         session = Session("pts/0", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
         crowd = [f"p{number:03}" for number in range(MOST_FOUND)]
@@ -190,7 +170,7 @@ def test_of_too_many_the_first_are_found_and_the_one_of_that_login(url: str) -> 
         assert len(found) > MOST_FOUND, "so that one sees that there are more"
         assert len(await store.online()) == MOST_FOUND + 1, "alice, carroll, and these"
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
 @pytest.mark.parametrize("name", ["user00077", "number77", "people"])
@@ -234,7 +214,7 @@ def explained(connection: sa.Connection, function: Callable[..., Any], *args: An
     return "\n".join(plans)
 
 
-def test_what_is_stored_comes_back(url: str) -> None:
+def test_what_is_stored_comes_back(finger_url: str) -> None:
     began = datetime(2026, 5, 4, 12, 0, tzinfo=timezone(timedelta(hours=-7)))
     person = Person(
         "zoe.x_1-2",
@@ -250,35 +230,35 @@ def test_what_is_stored_comes_back(url: str) -> None:
         await store.add(person)
         return await store.show(person.login)
 
-    shown = with_store(url, main)
+    shown = with_store(finger_url, main)
     assert shown == person
     assert all(session.since.tzinfo is not None for session in shown.sessions)
     assert shown.sessions[0].since == datetime(2026, 5, 4, 19, 0, tzinfo=UTC)
 
 
-def test_who_is_on(url: str) -> None:
-    assert with_store(url, lambda store: logins(store.online())) == ["alice", "carroll"]
+def test_who_is_on(finger_url: str) -> None:
+    assert with_store(finger_url, lambda store: logins(store.online())) == ["alice", "carroll"]
 
 
-def test_a_login_is_taken_once(url: str) -> None:
+def test_a_login_is_taken_once(finger_url: str) -> None:
     async def main(store: Store) -> list[str]:
         with pytest.raises(LoginTaken, match="'alice'"):
             await store.add(Person("alice", "Another Alice"))
         return await logins(store.find("another"))
 
-    assert with_store(url, main) == []
+    assert with_store(finger_url, main) == []
 
 
 @pytest.mark.parametrize("login", ["", "a b", "a@b", "-a", ".a", "a/W", "x" * 33, "é", "a\n", "\x1b"])
-def test_a_login_that_could_not_be_asked_for_is_refused(url: str, login: str) -> None:
+def test_a_login_that_could_not_be_asked_for_is_refused(finger_url: str, login: str) -> None:
     async def main(store: Store) -> None:
         with pytest.raises(InvalidLogin):
             await store.add(Person(login, "Name"))
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_removing_takes_everything_along(url: str) -> None:
+def test_removing_takes_everything_along(finger_url: str) -> None:
     async def main(store: Store) -> list[list[str]]:
         await store.remove("alice")
         with pytest.raises(UnknownLogin, match="'alice'"):
@@ -288,7 +268,7 @@ def test_removing_takes_everything_along(url: str) -> None:
         await store.add(Person("alice", "New Person"))
         return [await logins(store.find("liddell")), await logins(store.online()), await logins(store.find("new"))]
 
-    assert with_store(url, main) == [[], ["carroll"], ["alice"]]
+    assert with_store(finger_url, main) == [[], ["carroll"], ["alice"]]
 
 
 def test_words_are_the_same_however_they_are_written() -> None:
@@ -296,7 +276,7 @@ def test_words_are_the_same_however_they_are_written() -> None:
     assert words_of("") == []
 
 
-def test_sessions_are_opened_and_closed(url: str) -> None:
+def test_sessions_are_opened_and_closed(finger_url: str) -> None:
     began = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
     first, second = Session("pts/0", "a.example", began), Session("pts/1", "b.example", began, idle=90)
 
@@ -318,27 +298,27 @@ def test_sessions_are_opened_and_closed(url: str) -> None:
             await store.close_sessions("bjorn")
         assert await logins(store.online()) == ["alice", "carroll"]
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_who_is_not_there_cannot_log_on_or_off(url: str) -> None:
+def test_who_is_not_there_cannot_log_on_or_off(finger_url: str) -> None:
     async def main(store: Store) -> None:
         with pytest.raises(UnknownLogin, match="there is no 'nobody'"):
             await store.open_session("nobody", Session("pts/0", "a.example", datetime(2026, 5, 4, tzinfo=UTC)))
         with pytest.raises(UnknownLogin, match="there is no 'nobody'"):
             await store.close_sessions("nobody")
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_of_many_who_log_on_to_one_line_at_once_one_does(url: str) -> None:
+def test_of_many_who_log_on_to_one_line_at_once_one_does(finger_url: str) -> None:
     async def main(store: Store) -> int:
         session = Session("pts/7", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
         outcomes = await DeferredList([store.open_session("bjorn", session) for _ in range(8)], consumeErrors=True)
         assert {type(failure.value) for success, failure in outcomes if not success} == {LineTaken}
         return sum(success for success, _ in outcomes)
 
-    assert with_store(url, main) == 1
+    assert with_store(finger_url, main) == 1
 
 
 @pytest.mark.parametrize(("patient", "timeout"), [(False, "600ms"), (True, "0")])
@@ -361,7 +341,7 @@ def test_postgresql_is_told_how_long_statements_and_silent_hosts_are_waited_for(
     assert parameters.items() >= {name: str(value) for name, value in KEEPALIVE.items()}.items()
 
 
-def test_tables_that_have_gone_are_installed_again(url: str) -> None:
+def test_tables_that_have_gone_are_installed_again(finger_url: str) -> None:
     async def main(store: Store) -> list[str]:
         await store.install()
         await store.engine.run(metadata.drop_all)
@@ -369,4 +349,4 @@ def test_tables_that_have_gone_are_installed_again(url: str) -> None:
             await store.everyone()
         return await logins(store.everyone())
 
-    assert with_store(url, main) == ["alice", "bjorn", "carroll"]
+    assert with_store(finger_url, main) == ["alice", "bjorn", "carroll"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,33 +18,13 @@ from examples.finger.store import Store
 from examples.finger.transfer import CHUNK, Import, Interrupted, Source, Stop, export
 from netcore.reactors import Reactor
 from netcore.threads import deferToThread
+from tests.support.finger import with_store
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
 SAMPLES = ["alice", "bjorn", "carroll"]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'finger.sqlite3'}"
-    database: Any = request.getfixturevalue("database")
-    return database.url
-
-
-def with_store(url: str, main: Callable[[Store], Awaitable[T]]) -> T:
-    """What *main* returns when it was given a store, which is closed afterwards."""
-
-    async def run() -> T:
-        store = Store.fromURL(url)
-        try:
-            return await main(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
 
 
 async def load(store: Store, data: bytes, update: bool = False, batch: int | None = None, stop: Any = None) -> str:
@@ -103,7 +82,7 @@ def test_as_many_as_there_are_are_imported(tmp_path: Path, batch: int | None, co
     with_store(f"sqlite:///{tmp_path / 'x.sqlite3'}", main)
 
 
-def test_what_was_imported_is_found_and_exported_the_same(url: str, tmp_path: Path) -> None:
+def test_what_was_imported_is_found_and_exported_the_same(finger_url: str, tmp_path: Path) -> None:
     people = crowd(CHUNK + 3, plan='One,\r\n"two"\n=3', office="Grünes Zimmer", project="\N{PILE OF POO} \u202e")
     data = write(people, header=True)
 
@@ -119,10 +98,10 @@ def test_what_was_imported_is_found_and_exported_the_same(url: str, tmp_path: Pa
         await export(store, str(tmp_path / "again.csv"), Stop())
         assert (tmp_path / "again.csv").read_bytes() == data
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_all_or_nothing(url: str) -> None:
+def test_all_or_nothing(finger_url: str) -> None:
     data = write(crowd(CHUNK * 2), header=True)
 
     async def main(store: Store) -> None:
@@ -137,10 +116,10 @@ def test_all_or_nothing(url: str) -> None:
         assert (await load(store, b"login\n")).startswith("line 1: lacks the field 'name': ")
         assert await logins(store) == SAMPLES
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_batches_before_the_one_at_fault_stay_and_an_update_goes_on(url: str) -> None:
+def test_batches_before_the_one_at_fault_stay_and_an_update_goes_on(finger_url: str) -> None:
     data = b"login,name\nu1,One\nu2,Two\nu3,Three\n"
 
     async def main(store: Store) -> None:
@@ -152,10 +131,10 @@ def test_batches_before_the_one_at_fault_stay_and_an_update_goes_on(url: str) ->
         assert await load(store, data + b"u4,Four\n", batch=2, update=True) == "imported 4 people, 2 of them updated"
         assert await logins(store) == [*SAMPLES, "u1", "u2", "u3", "u4"]
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_an_update_sets_the_fields_of_the_file_and_leaves_the_others(url: str) -> None:
+def test_an_update_sets_the_fields_of_the_file_and_leaves_the_others(finger_url: str) -> None:
     async def main(store: Store) -> None:
         before = await store.show("alice")
         data = b"name,phone,login\nAlice Hargreaves,,alice\nX,1,new\nNew One,2,new\n"
@@ -170,10 +149,10 @@ def test_an_update_sets_the_fields_of_the_file_and_leaves_the_others(url: str) -
         assert [person.login for person in await store.find("liddell")] == []
         assert [person.login for person in await store.find("x")] == []
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
-def test_long_plans_make_short_chunks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_plans_make_short_chunks(finger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "CHUNK_SIZE", 1000)
     sizes = []
     real = transfer.store_chunk
@@ -182,12 +161,14 @@ def test_long_plans_make_short_chunks(url: str, monkeypatch: pytest.MonkeyPatch)
     async def main(store: Store) -> None:
         await load(store, write(crowd(10, plan="x" * 400), header=True))
 
-    with_store(url, main)
+    with_store(finger_url, main)
     assert sizes == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize("batch", [None, 2])
-def test_told_to_stop_while_it_waits_for_input_it_stops_and_says_what_is_stored(url: str, batch: int | None) -> None:
+def test_told_to_stop_while_it_waits_for_input_it_stops_and_says_what_is_stored(
+    finger_url: str, batch: int | None
+) -> None:
     async def main(store: Store) -> None:
         await store.install()
         stop = Stop()
@@ -213,7 +194,7 @@ def test_told_to_stop_while_it_waits_for_input_it_stops_and_says_what_is_stored(
             assert told == "2 people, up to line 3, are stored, and nothing after it"
             assert await logins(store) == [*SAMPLES, "u1", "u2"]
 
-    with_store(url, main)
+    with_store(finger_url, main)
 
 
 def test_somebody_added_between_the_look_and_the_insertion_is_said(database: Database) -> None:
@@ -319,7 +300,7 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with_store(f"sqlite:///{tmp_path / 'x.sqlite3'}", main)
 
 
-def test_sessions_survive_and_are_not_exported(url: str, tmp_path: Path) -> None:
+def test_sessions_survive_and_are_not_exported(finger_url: str, tmp_path: Path) -> None:
     session = Session("pts/9", "a.example", datetime(2026, 5, 4, tzinfo=UTC))
 
     async def main(store: Store) -> None:
@@ -330,4 +311,4 @@ def test_sessions_survive_and_are_not_exported(url: str, tmp_path: Path) -> None
         assert await load(store, data, update=True) == "imported 3 people, 3 of them updated"
         assert (await store.show("bjorn")).sessions == (session,)
 
-    with_store(url, main)
+    with_store(finger_url, main)
