@@ -13,15 +13,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from threading import get_ident
 from typing import Any
 
+from netcore._current import reactor_of_thread
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
-from netcore.defer._deferred import Deferred, set_awaiting
+from netcore.defer._deferred import Deferred, cancel, set_awaiting
 from netcore.defer._errors import CancelledError, FirstError
 from netcore.failure import Failure
 
-__all__ = ["Awaiting"]
+__all__ = ["Awaiting", "belongs_elsewhere"]
 
 _PENDING: Any = object()
 
@@ -58,10 +60,14 @@ class Awaiting(Waiter):
         if self.loop is None:
             self._callbacks: list[tuple[Callable[[Any], object], Context | None]] = [(fn, context)]
             self._asked = False
-            self._message: str | None = None
+            self._message: tuple[Any, ...] = ()
             self._outcome = _PENDING
             self.loop = asyncio.get_running_loop()
-            self.deferred._add(self)  # last: another thread may fire it
+            elsewhere = belongs_elsewhere(self.deferred)
+            if elsewhere is None:
+                self.deferred._add(self)  # last: another thread may fire it
+            else:
+                self._resume(self.deferred, Failure(elsewhere), True)
         else:
             self._callbacks.append((fn, context))
             if self.done():
@@ -109,8 +115,11 @@ class Awaiting(Waiter):
         if self.done():
             return False
         self._asked = True
-        self._message = msg
-        self.deferred.cancel()
+        self._message = () if msg is None else (msg,)
+        if type(self.deferred).cancel is Deferred.cancel:
+            cancel(self.deferred, self._message)
+        else:
+            self.deferred.cancel()
         return True
 
     def exception(self) -> BaseException | None:
@@ -136,7 +145,28 @@ class Awaiting(Waiter):
             del self, error, tb  # this frame joins the traceback
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
-        return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
+        outcome = self._outcome
+        if self._asked or not isinstance(outcome, Failure):
+            return asyncio.CancelledError(*self._message)
+        return asyncio.CancelledError(*outcome.value.args)  # cancelled by somebody else, who may have said why
 
 
 set_awaiting(Awaiting)
+
+
+def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:
+    """The error to be raised where *deferred* is awaited, if it was made in another thread and a loop runs there: its
+    callbacks and its canceller belong in that thread. None if it may be awaited.
+
+    A thread that runs no loop can do without one: it may make a Deferred that a reactor's thread awaits.
+    """
+    thread = deferred._thread
+    if thread == get_ident():
+        return None
+    reactor = reactor_of_thread(thread)
+    if reactor is None or not reactor.loop.is_running():
+        return None
+    return RuntimeError(
+        f"{deferred!r} belongs to another thread, where {reactor!r} runs, and cannot be awaited in this one: "
+        "call what makes it through threads.blockingCallFromThread(), or hand its result over by callFromThread()"
+    )

@@ -41,6 +41,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -88,15 +89,19 @@ class CancellingWaiter(Waiter):
 
     __slots__ = ()
 
-    def cancel(self) -> Chain | None:
-        """Cancel what is waited for, unless it is a Deferred: that is returned, for the caller to cancel."""
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+        """Cancel what is waited for, unless it is a Deferred: that is returned, for the caller to cancel.
+
+        Args:
+            message: what a CancelledError is made with: nothing, or what an asyncio Task was cancelled with.
+        """
         raise NotImplementedError
 
 
 class Chain(_Special):
     """A state, a result and the entries that wait for it. `netcore.defer.Deferred` is this with a surface."""
 
-    __slots__ = ("__weakref__", "_canceller", "_first", "_more", "_paused", "_result", "_state", "_tail")
+    __slots__ = ("__weakref__", "_canceller", "_first", "_more", "_paused", "_result", "_state", "_tail", "_thread")
 
     _result: Any  # not set before there is one, nor `_tail` before there is `_more` (making one: −10 %)
     _tail: list[Any]
@@ -107,6 +112,7 @@ class Chain(_Special):
         self._more: list[Any] | None = None
         self._paused = 0
         self._canceller: Any = canceller
+        self._thread = get_ident()  # it belongs to: see `_asyncio.belongs_elsewhere` (30 ns)
 
     def _add(self, entry: Any) -> None:
         if self._more is None and self._first is None:

@@ -35,7 +35,7 @@ from netcore.failure import Failure, _Special
 if TYPE_CHECKING:
     from netcore.interfaces import IReactorTime
 
-__all__ = ["Deferred", "fail", "set_awaiting", "succeed"]
+__all__ = ["Deferred", "cancel", "fail", "set_awaiting", "succeed"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -380,36 +380,7 @@ class Deferred(Chain, Generic[T]):
         The Deferred of a coroutine is different: what the coroutine waits for is cancelled, and how the coroutine then
         ends is the result.
         """
-        target: Deferred[Any] = self
-        seen = {id(self)}
-        while True:  # down to what has no result yet; a loop, since 100,000 may wait for each other in a row
-            canceller = target._canceller
-            following: Any
-            if target._state == CHAINED:
-                following = target._result
-            elif target._state != PENDING:
-                return
-            elif isinstance(canceller, CancellingWaiter):
-                following = canceller.cancel()
-            else:
-                break
-            if following is None or id(following) in seen:  # two that wait for each other can only be left alone
-                return
-            if type(following).cancel is not Deferred.cancel:  # a subclass has its own way
-                following.cancel()
-                return
-            seen.add(id(following))
-            target = following
-        if canceller is None:
-            target._canceller = _EAT_ONE
-        else:
-            target._canceller = None
-            try:
-                canceller(target)
-            except BaseException:
-                log_failure(logger, Failure(), "The canceller of %r raised", target)
-        if target._state == PENDING:
-            target.errback(CancelledError())
+        cancel(self, ())
 
     def addTimeout(
         self,
@@ -485,6 +456,40 @@ def set_awaiting(awaiting: Callable[[], Any]) -> None:
     """Tell what ``await`` yields for a Deferred without a result; called once, by `netcore.defer._asyncio`."""
     global _Awaiting
     _Awaiting = awaiting
+
+
+def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
+    """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*."""
+    target = deferred
+    seen = {id(deferred)}
+    while True:  # down to what has no result yet; a loop, since 100,000 may wait for each other in a row
+        canceller = target._canceller
+        following: Any
+        if target._state == CHAINED:
+            following = target._result
+        elif target._state != PENDING:
+            return
+        elif isinstance(canceller, CancellingWaiter):
+            following = canceller.pass_on_cancel(message)
+        else:
+            break
+        if following is None or id(following) in seen:  # two that wait for each other can only be left alone
+            return
+        if type(following).cancel is not Deferred.cancel:  # a subclass has its own way
+            following.cancel()
+            return
+        seen.add(id(following))
+        target = following
+    if canceller is None:
+        target._canceller = _EAT_ONE
+    else:
+        target._canceller = None
+        try:
+            canceller(target)
+        except BaseException:
+            log_failure(logger, Failure(), "The canceller of %r raised", target)
+    if target._state == PENDING:
+        target.errback(CancelledError(*message))
 
 
 def succeed(result: T) -> Deferred[T]:

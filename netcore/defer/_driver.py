@@ -1,0 +1,414 @@
+"""What runs generators and coroutines that wait for Deferreds.
+
+`advance` resumes one and looks at what it waits for. A Deferred that has its result is looped over right there,
+registering nothing (1380 → 98 ns per step). Only when there is something to wait for is a `Driver` made, which is then
+the waiting entry and the canceller in one. While a coroutine runs, the asyncio loop of its thread has a `CoroutineTask`
+for its current task.
+
+Each runs in a copy of the context it was started in, and always in the thread it was started in: when another
+thread fires what it waits for, it goes on through its own thread's loop. That other thread may be at it at any moment,
+so a result is handed over by two rules: who brings it stores it in ``arrived`` *before* looking whether the coroutine
+is suspended already (``waiting``), who suspends it sets ``waiting`` *before* looking for a result; and whoever takes it
+(two adjacent attribute operations, see `_chain`) goes on with it.
+
+Cancelling a coroutine's Deferred cancels what it waits for; the coroutine sees that fail and decides how it ends. It is
+never resumed from within the call if that was made by the coroutine itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import Context, copy_context
+from threading import get_ident
+from types import CoroutineType, GeneratorType
+from typing import Any, TypeVar, cast
+
+from netcore._current import reactor_of_thread
+from netcore.defer._asyncio import Awaiting, belongs_elsewhere
+from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
+from netcore.defer._deferred import Deferred, cancel, fail, logger, succeed
+from netcore.defer._errors import CancelledError
+from netcore.defer._task import CoroutineTask, current, swap
+from netcore.error import ReactorNotRunning
+from netcore.failure import Failure
+
+__all__ = ["Return", "start_awaitable", "start_coroutine", "start_generator"]
+
+T = TypeVar("T")
+
+
+class Return(BaseException):
+    """Carries the value of `returnValue` out of its generator."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+_NOTHING: Any = object()
+
+
+class Driver(CancellingWaiter):
+    """Something suspended, or about to be.
+
+    Attributes:
+        generator, context: what is run, and in what.
+        waiting: what it waits for, and a cancel goes to: a Deferred, an asyncio future; None: it runs.
+        arrived: the result of that, not yet taken; or `_NOTHING`.
+        unheard: what to raise in the place of that: it was cancelled when that had its result, or while it ran.
+        deferred: its own.
+        thread: whose it is.
+        direct: the same, or 0: a value is not to be taken from where it comes from, but through `arrived`.
+        loop: asyncio's, of that thread; None: there was none yet.
+    """
+
+    __slots__ = ("arrived", "context", "deferred", "direct", "generator", "loop", "thread", "unheard", "waiting")
+
+    def __init__(self, generator: Any, context: Context) -> None:
+        self.generator = generator
+        self.context = context
+        self.loop = asyncio._get_running_loop()
+        self.waiting: Any = None
+        self.arrived: Any = _NOTHING
+        self.unheard: BaseException | None = None
+        self.deferred: Deferred[Any] = Deferred(cast("Any", self))
+        self.thread = self.direct = self.deferred._thread
+
+    def run(self) -> Chain | None:
+        """`advance` with what has arrived."""
+        raise NotImplementedError
+
+    def resume_otherwise(self, result: Any) -> Chain | None:
+        """As `_resume`, where *result* is no value, or comes from another thread, or while it is not waited for."""
+        self.arrived = result
+        del result  # see "no cycles" in `_chain`
+        if self.waiting is None:
+            return None  # `advance` finds it on its way out, or who cancels when it has
+        if get_ident() != self.thread:
+            if self.loop is not None and not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(self.go_on)
+                return None
+            reactor = reactor_of_thread(self.thread)  # it was started before its reactor ran
+            if reactor is not None:
+                try:
+                    reactor.callFromThread(self.go_on)
+                    return None
+                except ReactorNotRunning:
+                    pass  # it was attached to a loop that was closed without a word: the thread has none any more
+        return self.run()
+
+    def go_on(self) -> None:
+        """Go on with what has arrived, unless somebody else has, from outside the chain of callbacks."""
+        if self.arrived is _NOTHING:
+            return
+        deferred = self.run()
+        if deferred is not None:
+            run_on(deferred)
+
+    def take(self) -> Any:
+        """What has arrived, once; and what is to be raised in its place."""
+        result, self.arrived = self.arrived, _NOTHING
+        if self.unheard is not None and result is not _NOTHING:
+            result, self.unheard = Failure(self.unheard), None
+        return result
+
+    def wait_for_future(self, future: Any) -> None:
+        """Go on when *future*, an asyncio future, is done, and never before; the coroutine looks up the result."""
+        future._asyncio_future_blocking = False
+        future.add_done_callback(self.future_done, context=self.context.copy())
+        self.waiting = future
+
+    def future_done(self, future: Any) -> None:
+        """The asyncio future it waited for is done."""
+        self.arrived = None
+        del future  # as in `resume_otherwise`
+        self.go_on()
+
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+        """What is running right now takes no notice."""
+        waiting = self.waiting
+        if waiting is None:
+            return None
+        if not isinstance(waiting, Deferred):
+            if not waiting.cancel(*message):
+                self.unheard = asyncio.CancelledError(*message)
+        elif self.arrived is _NOTHING:
+            return waiting
+        else:
+            self.unheard = CancelledError(*message)
+        return None
+
+
+class GeneratorDriver(Driver):
+    """A generator, from when it is suspended for the first time."""
+
+    __slots__ = ()
+
+    def run(self) -> Chain | None:
+        return self.context.run(advance, self.generator, self.context, self, _NOTHING)
+
+    def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        if not failed and self.waiting is not None and get_ident() == self.direct:
+            return self.context.run(advance, self.generator, self.context, self, result)
+        return self.resume_otherwise(result)
+
+
+class CoroutineDriver(Driver):
+    """A coroutine, from when it is suspended for the first time.
+
+    Attributes:
+        task: what the loop has for its current task while this runs; None: no loop was there yet.
+        asked: *task* was cancelled, with this message, and the CancelledError that comes of what is waited for is to be
+            asyncio's; or None.
+    """
+
+    __slots__ = ("asked", "task")
+
+    def __init__(self, generator: Any, context: Context) -> None:
+        super().__init__(generator, context)
+        self.asked: tuple[Any, ...] | None = None
+        self.task: CoroutineTask | None = None
+        if self.loop is None:
+            self.direct = 0
+        else:
+            task: CoroutineTask = cast("Any", current(self.loop))
+            self.task = task
+            task.driver = self
+            self.unheard = task.unheard
+
+    def run(self) -> Chain | None:
+        loop = self.loop
+        if loop is None:  # it was started before the loop ran
+            loop = asyncio._get_running_loop()
+            if loop is None:
+                return self.context.run(advance, self.generator, self.context, self, _NOTHING)
+            if get_ident() == self.thread:
+                self.loop = loop
+                self.direct = self.thread
+        if self.task is None:
+            self.task = CoroutineTask(self.generator)
+            self.task.driver = self
+        before = swap(loop, self.task)
+        try:
+            return self.context.run(advance, self.generator, self.context, self, _NOTHING)
+        finally:
+            swap(loop, before)
+
+    def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        if not failed and self.waiting is not None and get_ident() == self.direct:
+            loop: Any = self.loop  # there is one, else it is not direct
+            before = swap(loop, self.task)
+            try:
+                return self.context.run(advance, self.generator, self.context, self, result)
+            finally:
+                swap(loop, before)
+        return self.resume_otherwise(result)
+
+    def take(self) -> Any:
+        result = super().take()
+        if self.asked is not None and result is not _NOTHING:
+            if isinstance(result, Failure) and result.check(CancelledError):
+                result = Failure(asyncio.CancelledError(*self.asked))
+            self.asked = None
+            self.direct = self.thread
+        return result
+
+    def wait_for_future(self, future: Any) -> None:
+        super().wait_for_future(future)
+        if self.unheard is not None and future.cancel(*self.unheard.args):  # it was cancelled while it ran
+            self.unheard = None
+
+    def withdraw(self, message: tuple[Any, ...]) -> None:
+        """Have the coroutine see asyncio's CancelledError where it waits, or will wait next; but not now."""
+        if self.waiting is None or self.arrived is not _NOTHING or not self.cancel_waiting(message):
+            self.unheard = asyncio.CancelledError(*message)
+        elif self.arrived is not _NOTHING:
+            (self.loop or asyncio.get_running_loop()).call_soon(self.go_on)
+
+    def cancel_waiting(self, message: tuple[Any, ...]) -> bool:
+        """Cancel what is waited for, without going on with what comes of it. Returns: whether it took it."""
+        waiting = self.waiting
+        if not isinstance(waiting, Deferred):
+            return bool(waiting.cancel(*message))
+        self.asked = message
+        self.direct = 0
+        self.waiting = None  # so what arrives is kept
+        if type(waiting).cancel is Deferred.cancel:
+            cancel(waiting, message)
+        else:
+            waiting.cancel()
+        self.waiting = waiting
+        return True
+
+
+def advance(generator: Any, context: Context, driver: Driver | None, result: Any) -> Chain | None:
+    """Run *generator* with *result* until it ends or must wait.
+
+    Args:
+        driver: None until it had to wait.
+        result: a value, at first None; `_NOTHING`: what has arrived at *driver*.
+    Returns: the first time, the Deferred of the coroutine, as it stands (it may be RUNNING: that is for the caller to
+        `run_on`); later the same, RUNNING, if it has ended, or None if it waits again.
+    """
+    new: Chain | None = None
+    waiting: Any
+    failed = False
+    if driver is not None:
+        driver.waiting = None
+        if result is _NOTHING:
+            result = driver.take()
+            if result is _NOTHING:
+                return None
+            failed = isinstance(result, Failure)
+    while True:
+        try:
+            if not failed:
+                yielded = generator.send(result)
+            else:
+                error: BaseException = result.value.with_traceback(result.tb)
+                failed = False
+                try:
+                    yielded = generator.throw(error)
+                finally:
+                    del error  # this frame joins the traceback
+        except StopIteration as stop:
+            result = stop.value
+            break
+        except Return as returned:
+            result = returned.value
+            break
+        except asyncio.CancelledError as raised:  # it awaited an asyncio future: back to our terms
+            cancelled = CancelledError(*raised.args)
+            cancelled.__cause__ = raised
+            result = Failure(cancelled)
+            break
+        except BaseException as raised:  # whatever it raises is its result, SystemExit included
+            result = caught(raised)
+            break
+
+        if yielded.__class__ is Awaiting:
+            waiting = yielded.deferred
+        elif isinstance(yielded, Deferred):
+            waiting = yielded
+        else:
+            waiting = _to_be_waited_for(yielded, generator)
+        if isinstance(waiting, Chain):
+            state = waiting._state
+            if state >= FIRED and not waiting._paused:
+                if state == FIRED:
+                    result = waiting._result  # the ordinary case of `take`
+                    waiting._result = None
+                else:
+                    result = take(waiting)
+                    failed = True
+                continue
+
+        if driver is None:
+            driver = (CoroutineDriver if isinstance(generator, CoroutineType) else GeneratorDriver)(generator, context)
+            new = driver.deferred
+        if not isinstance(waiting, Chain):
+            driver.wait_for_future(waiting)
+            return new
+        if waiting._thread != driver.thread and (elsewhere := belongs_elsewhere(waiting)) is not None:
+            result = Failure(elsewhere)
+            failed = True
+            continue
+        if waiting._first is None and waiting._more is None:
+            waiting._first = driver  # as `Chain._add`, which costs a call
+            if waiting._state >= FIRED:  # another thread has fired it just now
+                run(waiting)
+        else:
+            waiting._add(driver)
+        driver.waiting = waiting
+        if driver.unheard is not None:  # it was cancelled, as a task is, while it ran
+            message, driver.unheard = driver.unheard.args, None
+            cast("CoroutineDriver", driver).cancel_waiting(message)
+        if driver.arrived is _NOTHING:
+            return new
+        driver.waiting = None
+        result = driver.take()
+        failed = isinstance(result, Failure)
+
+    ended = _finish(result, driver)
+    result = None  # see "no cycles" in `_chain`
+    return ended
+
+
+def _to_be_waited_for(yielded: Any, generator: Any) -> Any:
+    """What to wait for, a Deferred or an asyncio future, where *generator* gave neither a Deferred nor its `Awaiting`.
+
+    Futures are for coroutines, which look up the result themselves.
+    """
+    if isinstance(yielded, CoroutineType):
+        return start_coroutine(yielded)
+    if isinstance(generator, GeneratorType):
+        if asyncio.isfuture(yielded):
+            return start_awaitable(yielded)
+        return succeed(yielded)  # ``yield`` of anything else gives it back, as ``maybeDeferred`` would
+    if yielded is None and isinstance(generator, CoroutineType):  # ``asyncio.sleep(0)``: let others run
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            return fail(RuntimeError("no event loop runs: start the coroutine when the reactor runs"))
+        turn: Deferred[None] = Deferred()
+        loop.call_soon(turn.callback, None)
+        return turn
+    if getattr(yielded, "_asyncio_future_blocking", None):
+        return yielded
+    return fail(TypeError(f"a coroutine run by netcore cannot wait for {yielded!r}"))
+
+
+def _finish(result: Any, driver: Driver | None) -> Chain | None:
+    """The coroutine has ended with *result*."""
+    if isinstance(result, Deferred):
+        result = Failure(TypeError("a coroutine returned a Deferred: await it (or yield it) and return its result"))
+    if driver is None:
+        return succeed(result)
+    deferred: Chain = driver.deferred
+    deferred._canceller = None
+    if isinstance(driver, CoroutineDriver):
+        driver.task = None  # which refers to it
+    if deferred._state != PENDING:  # somebody else fired what is the coroutine's to fire
+        logger.error("The Deferred of a coroutine was fired from outside: its own result is lost: %r", result)
+        return None
+    deferred._result = result
+    deferred._state = RUNNING
+    return deferred
+
+
+def _started(deferred: Any) -> Any:
+    if deferred._state == RUNNING:
+        run_on(deferred)  # it waited, for a moment only
+    return deferred
+
+
+def start_generator(generator: Any) -> Any:
+    """The Deferred of *generator*, which is begun."""
+    context = copy_context()
+    return _started(context.run(advance, generator, context, None, None))  # with None for *driver*, never None
+
+
+def start_coroutine(coroutine: Any) -> Any:
+    """The Deferred of *coroutine*, which is begun."""
+    context = copy_context()
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return _started(context.run(advance, coroutine, context, None, None))
+    task = CoroutineTask(coroutine)
+    before = swap(loop, task)
+    try:
+        deferred: Any = context.run(advance, coroutine, context, None, None)
+    finally:
+        swap(loop, before)
+    if task.callbacks is not None:
+        task.watch(deferred)
+    return _started(deferred)
+
+
+def start_awaitable(awaitable: Awaitable[T]) -> Any:
+    """The Deferred of a coroutine that awaits *awaitable*."""
+
+    async def wait() -> T:
+        return await awaitable
+
+    return start_coroutine(wait())
