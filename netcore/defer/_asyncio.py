@@ -20,10 +20,10 @@ from netcore._current import reactor_of_thread
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
 from netcore.defer._deferred import Deferred, cancel, set_awaiting
-from netcore.defer._errors import CancelledError, FirstError
+from netcore.defer._errors import CancelledError, FailureGroup, FirstError
 from netcore.failure import Failure
 
-__all__ = ["Awaiting", "belongs_elsewhere"]
+__all__ = ["Awaiting", "belongs_elsewhere", "says_cancelled"]
 
 _PENDING: Any = object()
 
@@ -97,18 +97,10 @@ class Awaiting(Waiter):
         return self.loop is not None and self._outcome is not _PENDING
 
     def cancelled(self) -> bool:
-        """Whether the Deferred was cancelled.
-
-        Several as one say so in their own way, when a Task has asked: a list fires all the same, with the cancelled
-        ones in it (asyncio's gather() is cancelled as a whole then), or fails with the first of them.
-        """
-        outcome = self._outcome
-        if not isinstance(outcome, Failure):
-            return self._asked and isinstance(self.deferred, DeferredList)
+        """Whether the Deferred was cancelled."""
         if self._asked:
-            while isinstance(outcome.value, FirstError):
-                outcome = outcome.value.subFailure
-        return outcome.check(CancelledError) is not None
+            return says_cancelled(self.deferred, self._outcome)
+        return isinstance(self._outcome, Failure) and self._outcome.check(CancelledError) is not None
 
     def cancel(self, msg: str | None = None) -> bool:
         """Cancel the Deferred; False if it has its result."""
@@ -152,6 +144,21 @@ class Awaiting(Waiter):
 
 
 set_awaiting(Awaiting)
+
+
+def says_cancelled(deferred: Chain, outcome: Any) -> bool:
+    """Whether *outcome* is what came of cancelling *deferred*, and not a result of its own that came first.
+
+    Several as one say so in their own way: a list fires all the same, with the cancelled ones in it (asyncio's gather()
+    is cancelled as a whole then), or fails with the first of them; a race fails with all of them.
+    """
+    if not isinstance(outcome, Failure):
+        return isinstance(deferred, DeferredList)
+    while isinstance(outcome.value, FirstError):
+        outcome = outcome.value.subFailure
+    if isinstance(outcome.value, FailureGroup):
+        return all(failure.check(CancelledError) for failure in outcome.value.failures)
+    return outcome.check(CancelledError) is not None
 
 
 def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:

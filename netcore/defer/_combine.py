@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from netcore.defer._chain import PENDING, RUNNING, Chain, Waiter
 from netcore.defer._deferred import Deferred
-from netcore.defer._errors import FirstError
+from netcore.defer._errors import FailureGroup, FirstError
 from netcore.failure import Failure
 
-__all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults"]
+__all__ = ["FAILURE", "SUCCESS", "DeferredList", "gatherResults", "race"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class _Item(Waiter):
         collected = self.collected
         if not (failed and collected.consumeErrors):
             source._result = result  # passed on
-        collected._results[self.index] = result if collected._bare else (not failed, result)
+        collected.resultList[self.index] = result if collected._bare else (not failed, result)
         collected._missing -= 1
         if collected._state != PENDING:
             return None
@@ -39,7 +39,7 @@ class _Item(Waiter):
         elif not failed and collected.fireOnOneCallback:
             collected._result = (result, self.index)
         elif not collected._missing:
-            collected._result = collected._results
+            collected._result = collected.resultList
         else:
             return None
         collected._state = RUNNING
@@ -52,10 +52,12 @@ class DeferredList(Deferred[Any]):
     The Deferreds stay usable: their results and failures are passed on to callbacks added later.
 
     Args:
-        deferredList: the Deferreds; the list may be empty.
+        deferredList: the Deferreds. Of an empty list it fires at once (with *fireOnOneCallback*: never).
         fireOnOneCallback: fire with ``(result, index)`` as soon as one has a result.
         fireOnOneErrback: fail with FirstError as soon as one fails.
         consumeErrors: failures count as handled; each failed Deferred goes on with None.
+    Attributes: *resultList*, what it fires with, None for those that have not fired; *finishedCount*, how many have;
+        *fireOnOneCallback*, *fireOnOneErrback*, *consumeErrors*.
     Returns: a Deferred. Cancelling it cancels those that have not fired.
     """
 
@@ -70,19 +72,24 @@ class DeferredList(Deferred[Any]):
     ) -> None:
         super().__init__()
         self._deferreds = list(deferredList)
-        self._results: list[Any] = [None] * len(self._deferreds)
+        self.resultList: list[Any] = [None] * len(self._deferreds)
         self._missing = len(self._deferreds)
         self._cancelling = False
         self.fireOnOneCallback = fireOnOneCallback
         self.fireOnOneErrback = fireOnOneErrback
         self.consumeErrors = consumeErrors
         if not self._deferreds and not fireOnOneCallback:
-            self.callback([])
+            self.callback(self.resultList)
         for index, deferred in enumerate(self._deferreds):
             item = _Item()
             item.collected = self
             item.index = index
             deferred._add(item)
+
+    @property
+    def finishedCount(self) -> int:
+        """How many of the list have fired."""
+        return len(self._deferreds) - self._missing
 
     def cancel(self) -> None:
         """Cancel those of the list that have not fired, which fires this one; afterwards, cancel what this one waits
@@ -106,8 +113,82 @@ def gatherResults(deferredList: Iterable[Deferred[T]], consumeErrors: bool = Fal
     """Fires with the list of results of *deferredList*, in its order.
 
     Args:
-        consumeErrors: failures after the first count as handled.
+        consumeErrors: the failures of *deferredList* count as handled; without, each that is still its Deferred's when
+            that goes is reported.
     Returns: Deferred. Cancelling it cancels those that have not fired.
     Fails with: FirstError, as soon as one fails.
     """
     return _Gathered(deferredList, fireOnOneErrback=True, consumeErrors=consumeErrors)
+
+
+class _Runner(Waiter):
+    """The entry of a `_Race` in one of its Deferreds. It takes what comes and leaves None."""
+
+    __slots__ = ("index", "race")
+
+    index: int
+    race: _Race
+
+    def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        race = self.race
+        if race._won or race._state != PENDING:
+            return None
+        if failed:
+            race._failures[self.index] = result
+            del result  # see "no cycles" in `_chain`
+            race._missing -= 1
+            if race._missing:
+                return None
+            race._result = Failure(FailureGroup(race._failures))
+        else:
+            race._won = True
+            for deferred in race._deferreds:
+                if deferred is not source:
+                    deferred.cancel()
+            if race._state != PENDING:  # a canceller has fired it
+                return None
+            race._result = (self.index, result)
+        race._state = RUNNING
+        return race
+
+
+class _Race(Deferred[Any]):
+    def __init__(self, deferreds: list[Deferred[Any]]) -> None:
+        super().__init__()
+        self._deferreds = deferreds
+        self._failures: list[Any] = [None] * len(deferreds)
+        self._missing = len(deferreds)
+        self._won = False
+        self._cancelling = False
+        for index, deferred in enumerate(deferreds):
+            runner = _Runner()
+            runner.race = self
+            runner.index = index
+            deferred._add(runner)
+
+    def cancel(self) -> None:
+        """Cancel all, which fires this one; afterwards, cancel what this one waits for."""
+        if self.called:
+            super().cancel()
+        elif not self._won and not self._cancelling:  # as in DeferredList
+            self._cancelling = True
+            try:
+                for deferred in self._deferreds:
+                    deferred.cancel()
+            finally:
+                self._cancelling = False
+
+
+def race(ds: Iterable[Deferred[T]]) -> Deferred[tuple[int, T]]:
+    """Fires with the first result there is among *ds*, and cancels the others.
+
+    The Deferreds are used up: whatever they end with counts as handled, and they go on with None.
+
+    Returns: Deferred firing with ``(index, result)``, the place in *ds* and the result. Cancelling it cancels all.
+    Raises: ValueError: *ds* is empty, so that nothing could ever come.
+    Fails with: FailureGroup, if all fail (also when it is cancelled).
+    """
+    deferreds = list(ds)
+    if not deferreds:
+        raise ValueError("race() needs at least one Deferred: with none, there is nothing to wait for")
+    return _Race(deferreds)

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType, GeneratorType
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
 from netcore.defer._chain import caught
 from netcore.defer._deferred import Deferred, fail, succeed
@@ -69,7 +69,15 @@ def ensureDeferred(coro: Coroutine[Any, Any, T] | Generator[Any, Any, T] | Defer
     raise NotACoroutineError(f"{coro!r} is not a coroutine; call the async function, and pass what it returns")
 
 
-def maybeDeferred(f: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Deferred[Any]:
+@overload
+def maybeDeferred(
+    f: Callable[P, Deferred[T] | Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+) -> Deferred[T]: ...
+@overload
+def maybeDeferred(
+    f: Callable[P, Deferred[T] | Coroutine[Any, Any, T] | T], *args: P.args, **kwargs: P.kwargs
+) -> Deferred[T]: ...
+def maybeDeferred(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
     """Call *f* and make a Deferred of whatever comes: of a result, an exception, a coroutine; a Deferred stays
     itself."""
     try:

@@ -6,7 +6,7 @@ The machine beneath, with its states and invariants, is in `_chain`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -33,9 +33,11 @@ from netcore.defer._errors import AlreadyCalledError, CancelledError, TimeoutErr
 from netcore.failure import Failure, _Special
 
 if TYPE_CHECKING:
+    import asyncio
+
     from netcore.interfaces import IReactorTime
 
-__all__ = ["Deferred", "cancel", "fail", "set_awaiting", "succeed"]
+__all__ = ["Deferred", "cancel", "fail", "set_awaiting", "set_conversions", "succeed"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -71,6 +73,41 @@ class Deferred(Chain, Generic[T]):
 
     __slots__ = ()
 
+    # Out of another world, and into it
+
+    @classmethod
+    def fromCoroutine(cls, coro: Coroutine[Any, Any, U] | Generator[Any, Any, U]) -> Deferred[U]:
+        """Start *coro*, a coroutine object. It may await Deferreds, coroutines and asyncio futures.
+
+        Returns: Deferred firing with what the coroutine returns. Cancelling it cancels what the coroutine waits for.
+        Raises: NotACoroutineError: something else was given.
+        """
+        return _from_coroutine(coro)  # type: ignore[no-any-return]
+
+    @classmethod
+    def fromFuture(cls, future: asyncio.Future[U]) -> Deferred[U]:
+        """Wait for *future*, an asyncio future or Task of this thread's loop. (Coroutines await it as it is.)
+
+        Returns: Deferred firing with its result: at once, if it is done. Cancelling it cancels *future*; what that ends
+            with is the result, which the loop brings.
+        Raises: TypeError: something else was given. RuntimeError: its loop runs in another thread.
+        Fails with: what *future* failed with; `CancelledError`, if it was cancelled.
+        """
+        return _from_future(future)  # type: ignore[no-any-return]
+
+    def asFuture(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
+        """An asyncio future of *loop* that takes the result. (Tasks await the Deferred as it is.)
+
+        Cancelling the future cancels the Deferred, and the other way round.
+
+        Args:
+            loop: may run in another thread.
+        Returns: the future.
+        Raises: RuntimeError: this Deferred belongs to another thread, whose reactor runs.
+        Threading: call it in the Deferred's thread.
+        """
+        return _as_future(self, loop)  # type: ignore[no-any-return]
+
     # Looking
 
     @property
@@ -105,6 +142,41 @@ class Deferred(Chain, Generic[T]):
 
     # Adding callbacks
 
+    # A checker finds U in ``Deferred[U] | U`` only where nothing else would do: each case is told.
+
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[Concatenate[T, P], Failure | Deferred[U]],
+        errback: Callable[Concatenate[Failure, Q], Failure | Deferred[E]],
+        callbackArgs: Sequence[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Sequence[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[U | E]: ...
+
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[Concatenate[T, P], Failure | Deferred[U]],
+        errback: Callable[Concatenate[Failure, Q], Failure | Deferred[E] | E],
+        callbackArgs: Sequence[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Sequence[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[U | E]: ...
+
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[Concatenate[T, P], Failure | Deferred[U] | U],
+        errback: Callable[Concatenate[Failure, Q], Failure | Deferred[E]],
+        callbackArgs: Sequence[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Sequence[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[U | E]: ...
+
     @overload
     def addCallbacks(
         self,
@@ -119,6 +191,17 @@ class Deferred(Chain, Generic[T]):
     @overload
     def addCallbacks(
         self,
+        callback: Callable[Concatenate[T, P], Failure | Deferred[U]],
+        errback: None = None,
+        callbackArgs: Sequence[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Sequence[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[U]: ...
+
+    @overload
+    def addCallbacks(
+        self,
         callback: Callable[Concatenate[T, P], Failure | Deferred[U] | U],
         errback: None = None,
         callbackArgs: Sequence[Any] | None = None,
@@ -126,6 +209,17 @@ class Deferred(Chain, Generic[T]):
         errbackArgs: Sequence[Any] | None = None,
         errbackKeywords: Mapping[str, Any] | None = None,
     ) -> Deferred[U]: ...
+
+    @overload
+    def addCallbacks(
+        self,
+        callback: None,
+        errback: Callable[Concatenate[Failure, Q], Failure | Deferred[E]],
+        callbackArgs: Sequence[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Sequence[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[T | E]: ...
 
     @overload
     def addCallbacks(
@@ -187,15 +281,25 @@ class Deferred(Chain, Generic[T]):
         Returns: this Deferred.
         Raises: TypeError: not callable.
         """
-        if not callable(callback):
+        if callback.__class__ is not FunctionType and not callable(callback):
             raise TypeError(f"a callback must be callable, not {callback!r}")
-        if args or kwargs:
-            self._add((callback, None, args, (), kwargs, None))
-        elif self._state == FIRED and not self._paused and self._first is None and self._more is None:
-            self._state = RUNNING  # as `_add`, a call that is a tenth of all this
-            run_one(self, callback, self._result, False)
+        entry: Any = (callback, None, args, (), kwargs, None) if args or kwargs else callback
+        # From here on as `_add`, a call that is a tenth of all this.
+        if self._more is None and self._first is None:
+            if self._state == FIRED and not self._paused:
+                self._state = RUNNING
+                run_one(self, entry, self._result, False)
+                return self
+            self._first = entry
         else:
-            self._add(callback)
+            cell = [entry, None]
+            if self._more is None:
+                self._more = cell
+            else:
+                self._tail[1] = cell
+            self._tail = cell
+        if self._state >= FIRED:
+            run(self)
         return self
 
     @overload
@@ -325,12 +429,12 @@ class Deferred(Chain, Generic[T]):
             TypeError: neither a Failure nor an exception.
             netcore.failure.NoCurrentExceptionError: None was given and no exception is being handled.
         """
-        if fail is None:
+        if isinstance(fail, BaseException):
+            fail = Failure(fail)
+        elif fail is None:
             fail = Failure()
         elif not isinstance(fail, Failure):
-            if not isinstance(fail, BaseException):
-                raise TypeError(f"errback() takes a Failure or an exception, not {fail!r}")
-            fail = Failure(fail)
+            raise TypeError(f"errback() takes a Failure or an exception, not {fail!r}")
         if self._state != PENDING:
             self._fired_again()
             return
@@ -450,12 +554,22 @@ class Deferred(Chain, Generic[T]):
 
 
 _Awaiting: Any
+_from_coroutine: Any
+_from_future: Any
+_as_future: Any
 
 
 def set_awaiting(awaiting: Callable[[], Any]) -> None:
     """Tell what ``await`` yields for a Deferred without a result; called once, by `netcore.defer._asyncio`."""
     global _Awaiting
     _Awaiting = awaiting
+
+
+def set_conversions(from_coroutine: Any, from_future: Any, as_future: Any) -> None:
+    """Tell what `Deferred.fromCoroutine`, `fromFuture` and `asFuture` do; called once, by
+    `netcore.defer._conversions`."""
+    global _from_coroutine, _from_future, _as_future
+    _from_coroutine, _from_future, _as_future = from_coroutine, from_future, as_future
 
 
 def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:

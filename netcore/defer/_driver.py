@@ -25,7 +25,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any, TypeVar, cast
 
 from netcore._current import reactor_of_thread
-from netcore.defer._asyncio import Awaiting, belongs_elsewhere
+from netcore.defer._asyncio import Awaiting, belongs_elsewhere, says_cancelled
 from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
 from netcore.defer._deferred import Deferred, cancel, fail, logger, succeed
 from netcore.defer._errors import CancelledError
@@ -79,10 +79,8 @@ class Driver(CancellingWaiter):
         """`advance` with what has arrived."""
         raise NotImplementedError
 
-    def resume_otherwise(self, result: Any) -> Chain | None:
-        """As `_resume`, where *result* is no value, or comes from another thread, or while it is not waited for."""
-        self.arrived = result
-        del result  # see "no cycles" in `_chain`
+    def resume_otherwise(self) -> Chain | None:
+        """As `_resume`, where what has arrived is no value, or from another thread, or comes when it does not wait."""
         if self.waiting is None:
             return None  # `advance` finds it on its way out, or who cancels when it has
         if get_ident() != self.thread:
@@ -122,7 +120,7 @@ class Driver(CancellingWaiter):
     def future_done(self, future: Any) -> None:
         """The asyncio future it waited for is done."""
         self.arrived = None
-        del future  # as in `resume_otherwise`
+        del future  # as in `_resume`
         self.go_on()
 
     def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
@@ -151,7 +149,9 @@ class GeneratorDriver(Driver):
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
         if not failed and self.waiting is not None and get_ident() == self.direct:
             return self.context.run(advance, self.generator, self.context, self, result)
-        return self.resume_otherwise(result)
+        self.arrived = result
+        del result  # see "no cycles" in `_chain`
+        return self.resume_otherwise()
 
 
 class CoroutineDriver(Driver):
@@ -159,15 +159,15 @@ class CoroutineDriver(Driver):
 
     Attributes:
         task: what the loop has for its current task while this runs; None: no loop was there yet.
-        asked: *task* was cancelled, with this message, and the CancelledError that comes of what is waited for is to be
-            asyncio's; or None.
+        asked: *task* was cancelled while this Deferred was waited for, with this message: if the Deferred says that it
+            was cancelled, the coroutine is told in asyncio's terms. Or None.
     """
 
     __slots__ = ("asked", "task")
 
     def __init__(self, generator: Any, context: Context) -> None:
         super().__init__(generator, context)
-        self.asked: tuple[Any, ...] | None = None
+        self.asked: tuple[Chain, tuple[Any, ...]] | None = None
         self.task: CoroutineTask | None = None
         if self.loop is None:
             self.direct = 0
@@ -203,14 +203,16 @@ class CoroutineDriver(Driver):
                 return self.context.run(advance, self.generator, self.context, self, result)
             finally:
                 swap(loop, before)
-        return self.resume_otherwise(result)
+        self.arrived = result
+        del result  # see "no cycles" in `_chain`
+        return self.resume_otherwise()
 
     def take(self) -> Any:
         result = super().take()
         if self.asked is not None and result is not _NOTHING:
-            if isinstance(result, Failure) and result.check(CancelledError):
-                result = Failure(asyncio.CancelledError(*self.asked))
-            self.asked = None
+            (waited_for, message), self.asked = self.asked, None
+            if says_cancelled(waited_for, result):
+                result = Failure(asyncio.CancelledError(*message))
             self.direct = self.thread
         return result
 
@@ -231,7 +233,7 @@ class CoroutineDriver(Driver):
         waiting = self.waiting
         if not isinstance(waiting, Deferred):
             return bool(waiting.cancel(*message))
-        self.asked = message
+        self.asked = waiting, message
         self.direct = 0
         self.waiting = None  # so what arrives is kept
         if type(waiting).cancel is Deferred.cancel:
@@ -293,23 +295,25 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
             waiting = yielded
         else:
             waiting = _to_be_waited_for(yielded, generator)
-        if isinstance(waiting, Chain):
-            state = waiting._state
-            if state >= FIRED and not waiting._paused:
-                if state == FIRED:
-                    result = waiting._result  # the ordinary case of `take`
-                    waiting._result = None
-                else:
-                    result = take(waiting)
-                    failed = True
-                continue
+            if not isinstance(waiting, Chain):
+                if driver is None:
+                    driver = CoroutineDriver(generator, context)
+                    new = driver.deferred
+                driver.wait_for_future(waiting)
+                return new
+        state = waiting._state
+        if state >= FIRED and not waiting._paused:
+            if state == FIRED:
+                result = waiting._result  # the ordinary case of `take`
+                waiting._result = None
+            else:
+                result = take(waiting)
+                failed = True
+            continue
 
         if driver is None:
             driver = (CoroutineDriver if isinstance(generator, CoroutineType) else GeneratorDriver)(generator, context)
             new = driver.deferred
-        if not isinstance(waiting, Chain):
-            driver.wait_for_future(waiting)
-            return new
         if waiting._thread != driver.thread and (elsewhere := belongs_elsewhere(waiting)) is not None:
             result = Failure(elsewhere)
             failed = True
@@ -366,8 +370,9 @@ def _finish(result: Any, driver: Driver | None) -> Chain | None:
         return succeed(result)
     deferred: Chain = driver.deferred
     deferred._canceller = None
-    if isinstance(driver, CoroutineDriver):
-        driver.task = None  # which refers to it
+    if isinstance(driver, CoroutineDriver) and driver.task is not None:
+        driver.task.driver = None  # they refer to each other
+        driver.task = None
     if deferred._state != PENDING:  # somebody else fired what is the coroutine's to fire
         logger.error("The Deferred of a coroutine was fired from outside: its own result is lost: %r", result)
         return None

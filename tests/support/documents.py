@@ -1,4 +1,8 @@
-"""README.md and docs/*.md are doctests: each runs in a folder of its own, where it may create what it likes."""
+"""README.md and docs/*.md are doctests: each runs in a folder of its own, where it may create what it likes.
+
+A document that shows how an error is logged claims it from the guard, as tests do, in a comment that no reader sees:
+``<!-- >>> claimed = logged.take(ValueError) -->``.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ class _MarkdownParser(doctest.DocTestParser):
 @pytest.fixture(autouse=True)
 def document_folder(request: pytest.FixtureRequest) -> None:
     if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("doctest_namespace")["logged"] = request.getfixturevalue("logged")
         folder: Path = request.getfixturevalue("tmp_path")
         request.getfixturevalue("monkeypatch").chdir(folder)
 

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import pickle
+import traceback
+from types import TracebackType
+from typing import Any
 
 import pytest
 
-from netcore.failure import Failure, NoCurrentExceptionError
+from netcore.failure import Failure, NoCurrentExceptionError, _without_our_frames
+
+
+class BeyondPickling(Exception):
+    """Pickled without a word, and not unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+
+
+class PickledAsText(Exception):
+    def __reduce__(self) -> Any:
+        return str, self.args
+
+
+class BrokenText(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError("not to be pickled")
 
 
 def failing() -> Failure:
@@ -103,13 +129,193 @@ def test_cleanfailure_lets_go_of_the_frames() -> None:
     failure.cleanFailure()
     assert failure.getTracebackObject() is None
     assert failure.value.__traceback__ is None
-    assert failure.getTraceback() == "KeyError: 'seen'\n"
 
 
-def test_pickling_keeps_the_exception() -> None:
-    copy = pickle.loads(pickle.dumps(failing()))
-    assert copy.type is KeyError
-    assert copy.getErrorMessage() == "'seen'"
+def test_cleanfailure_keeps_the_text() -> None:
+    failure = failing()
+    told, frames = failure.getTraceback(), failure.frames
+    elided = failure.getTraceback(elideFrameworkCode=True)
+    failure.cleanFailure()
+    assert failure.getTraceback() == told
+    assert failure.getTraceback(elideFrameworkCode=True) == elided
+    assert failure.getTraceback(detail="verbose") == told
+    assert failure.frames == frames
+    assert copy.copy(failure).getTraceback() == told
+
+
+def test_cleanfailure_lets_go_of_causes_and_groups_too() -> None:
+    first, second = failing(), failing()
+    group = ExceptionGroup("both", [first.value, second.value])  # type: ignore[list-item]
+    error = ValueError("on top")
+    error.__cause__ = group
+    group.__context__ = error  # a cycle, which exceptions may form
+    failure = Failure(error)
+    failure.cleanFailure()
+    assert first.value.__traceback__ is None
+    assert second.value.__traceback__ is None
+    assert "in inner" in failure.getTraceback()
+
+
+class TestPickling:
+    def test_it_keeps_the_exception_and_the_text_of_its_traceback(self) -> None:
+        copied = pickle.loads(pickle.dumps(failing()))
+        assert copied.type is KeyError
+        assert copied.getErrorMessage() == "'seen'"
+        assert copied.tb is None
+        assert "in inner" in copied.getTraceback()
+        with pytest.raises(KeyError) as caught:
+            copied.raiseException()
+        assert "in inner" in str(caught.value.__cause__)
+
+    def test_the_text_outlasts_being_handed_on(self) -> None:
+        copied = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(failing()))))
+        assert copied.getTraceback() == pickle.loads(pickle.dumps(failing())).getTraceback()
+
+    def test_one_that_was_never_raised_has_none(self) -> None:
+        copied = pickle.loads(pickle.dumps(Failure(KeyError("k"))))
+        assert copied.getTraceback() == "KeyError: 'k'\n"
+
+    @pytest.mark.parametrize(
+        "error", [BeyondPickling("a", "b"), ValueError(lambda: 0), BrokenText(), PickledAsText("t")], ids=type
+    )
+    def test_an_exception_that_cannot_be_pickled_does_not_stop_it(self, error: Exception) -> None:
+        try:
+            raise error
+        except Exception:
+            failure = Failure()
+        copied = pickle.loads(pickle.dumps(failure))
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        assert copied.check("no.Such", kind) == kind
+        assert copied.check("builtins.Exception")
+        assert failure.getErrorMessage() in copied.getErrorMessage()
+        assert "raise error" in copied.getTraceback()
+        assert pickle.loads(pickle.dumps(copied)).check(kind) == kind
+
+    def test_notes_and_groups_go_along(self) -> None:
+        group = ExceptionGroup("both", [KeyError("k"), ValueError("v")])
+        group.add_note("seen on the way")
+        told = pickle.loads(pickle.dumps(Failure(group))).getTraceback()
+        assert all(part in told for part in ("both", "KeyError: 'k'", "ValueError: v", "seen on the way"))
+
+    def test_copying_keeps_everything(self) -> None:
+        failure = failing()
+        copied = copy.copy(failure)
+        assert (copied.value, copied.type, copied.tb) == (failure.value, failure.type, failure.tb)
+
+
+class TestWhatItTells:
+    def test_parents_are_the_names_of_all_classes(self) -> None:
+        assert Failure(KeyError("k")).parents == [
+            f"builtins.{name}" for name in ("KeyError", "LookupError", "Exception", "BaseException", "object")
+        ]
+
+    def test_frames_are_told_outermost_first(self) -> None:
+        names = [(name, file) for name, file, *_ in failing().frames]
+        assert names == [("failing", __file__), ("inner", __file__)]
+
+    def test_an_exception_whose_text_is_broken_is_told_all_the_same(self) -> None:
+        failure = Failure(BrokenText())
+        assert "whose __str__ raised builtins.ZeroDivisionError" in failure.getErrorMessage()
+        assert failure.getErrorMessage() in repr(failure)
+        for detail in ("default", "brief", "verbose"):
+            assert "BrokenText" in failure.getTraceback(detail=detail)
+
+    def test_a_variable_whose_repr_is_broken_is_told_all_the_same(self) -> None:
+        def explode(broken: BrokenText) -> None:
+            found = "another"
+            raise KeyError(found)
+
+        try:
+            explode(BrokenText())
+        except KeyError:
+            told = Failure().getTraceback(detail="verbose")
+        assert "found = 'another'" in told
+        assert "broken = <" in told
+
+    def test_causes_notes_and_groups_are_told(self) -> None:
+        group = ExceptionGroup("both", [KeyError("k"), ValueError("v")])
+        group.add_note("a note")
+        try:
+            raise RuntimeError("on top") from group
+        except RuntimeError:
+            told = Failure().getTraceback()
+        assert all(
+            part in told for part in ("both", "KeyError: 'k'", "ValueError: v", "a note", "RuntimeError: on top")
+        )
+
+    def test_printing_goes_to_standard_error(self, capsys: pytest.CaptureFixture[str]) -> None:
+        failure = failing()
+        for prints, detail in (
+            (failure.printTraceback, "default"),
+            (failure.printBriefTraceback, "brief"),
+            (failure.printDetailedTraceback, "verbose"),
+        ):
+            prints()
+            assert capsys.readouterr().err == failure.getTraceback(detail=detail)
+
+    @pytest.mark.parametrize("wrong", ["text", 3])
+    def test_something_else_than_an_exception_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="takes an exception"):
+            Failure(wrong)
+
+    def test_of_a_failure_it_is_a_copy(self) -> None:
+        failure = failing()
+        copied = Failure(failure, captureVars=True)
+        assert (copied.value, copied.type, copied.tb) == (failure.value, failure.type, failure.tb)
+
+
+class TestOurFrames:
+    """Those of netcore itself, which say nothing about a user's mistake."""
+
+    @staticmethod
+    def failed() -> Failure:
+        """A failure with frames of ours between those of this file, in itself, its cause and a group."""
+        from netcore.defer import succeed
+        from netcore.testing import StringTransport
+
+        seen: list[Failure] = []
+        succeed(1).addCallback(lambda _: Failure(KeyError("k")).raiseException()).addErrback(seen.append)
+        try:
+            StringTransport().write("text")  # type: ignore[arg-type]
+        except TypeError as error:
+            seen.append(Failure(error))
+        group = ExceptionGroup("both", [each.value for each in seen])  # type: ignore[misc]
+        try:
+            raise RuntimeError("on top") from group
+        except RuntimeError:
+            return Failure()
+
+    def test_they_are_left_out_everywhere(self) -> None:
+        failure = self.failed()
+        assert "in raiseException" in failure.getTraceback()
+        told = failure.getTraceback(elideFrameworkCode=True)
+        assert "in raiseException" not in told
+        assert told.count(__file__) == 3
+        assert "in write" in told  # of netcore.testing: done for the test
+        failure.cleanFailure()
+        assert failure.getTraceback(elideFrameworkCode=True) == told
+        assert "in raiseException" in failure.getTraceback()
+
+    def test_a_traceback_without_them_is_a_new_one(self) -> None:
+        def names(tb: TracebackType | None) -> list[str]:
+            return [frame.f_code.co_name for frame, _ in traceback.walk_tb(tb)]
+
+        with pytest.raises(KeyError) as caught:
+            failing().raiseException()
+        before = names(caught.tb)
+        assert before[1] == "raiseException"
+        assert names(_without_our_frames(caught.tb)) == [before[0], *before[2:]]
+        assert names(caught.tb) == before
+        assert [line for _, line in traceback.walk_tb(_without_our_frames(caught.tb))] == [
+            line for frame, line in traceback.walk_tb(caught.tb) if frame.f_code.co_name != "raiseException"
+        ]
+
+    def test_a_traceback_of_nothing_else_stays(self) -> None:
+        with pytest.raises(KeyError) as caught:
+            Failure(KeyError("k")).raiseException()
+        ours = caught.tb.tb_next
+        assert _without_our_frames(ours) is ours
+        assert _without_our_frames(None) is None
 
 
 def test_raising_again_and_again_makes_no_cycle() -> None:
@@ -120,5 +326,9 @@ def test_raising_again_and_again_makes_no_cycle() -> None:
             failure.trap(ValueError)
         with pytest.raises(KeyError):
             failure.raiseException()
-    del failure
+        generator = (None for _ in range(3))
+        next(generator)
+        with pytest.raises(KeyError):
+            failure.throwExceptionIntoGenerator(generator)
+    del failure, generator
     assert gc.collect() == 0

@@ -1,0 +1,17 @@
+"""What tests/typing says of types is said of code that works."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_code_whose_types_are_asserted_works() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        runpy.run_path(str(ROOT / "tests/typing/netcore_deferreds.py"))["check"](loop)
+    finally:
+        loop.close()
