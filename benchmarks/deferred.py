@@ -1,4 +1,4 @@
-"""The scenario of Deferreds: what single operations cost, netcore's and Twisted's in one process."""
+"""The scenario of Deferreds: what single operations cost, netcore's, Twisted's and asyncio's in one process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from benchmarks.figures import Summary
 from benchmarks.passes import Plan
 from benchmarks.process import WorkerProcess
 from benchmarks.scenarios.base import SYSTEMS
+from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, Verdict
 
 NAME = "deferred"
-OURS, THEIRS = "netcore", "twisted"
-BATCHES_PER_SECOND = 30  # of either library and each operation; a pass of all of them takes about a second
+OURS, THEIRS, ASYNCIO = "netcore", "twisted", "asyncio"
+BATCHES_PER_SECOND = 30  # of each library and operation; a pass of all of them takes about two seconds
 
 
 @dataclass
@@ -24,12 +25,25 @@ class DeferredResults:
     sizes: dict[str, dict[str, float]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def speed(self, operation: str) -> Summary | None:
-        """How many times as long Twisted takes; None if it was not measured."""
+    def speed(self, operation: str, library: str) -> Summary | None:
+        """How many times as long *library* takes as netcore; None if it was not measured."""
         times = self.times[operation]
-        if THEIRS not in times:
+        if library not in times:
             return None
-        return Summary.of([their / our for our, their in zip(times[OURS], times[THEIRS], strict=True)])
+        return Summary.of([their / our for our, their in zip(times[OURS], times[library], strict=True)])
+
+    def judge_speed(self, operation: str) -> Verdict | None:
+        """What is to be said of its speed beside Twisted's; None if nothing is wanted of it."""
+        floor, speed = DEFERRED_FLOORS.get(operation), self.speed(operation, THEIRS)
+        if floor is None:
+            return None
+        if speed is None:
+            return Verdict.UNKNOWN
+        return Verdict.FLOOR if speed.median >= floor else Verdict.MISSED
+
+    def judge_size(self, kind: str) -> Verdict:
+        """What is to be said of the memory it takes."""
+        return Verdict.FLOOR if self.sizes[kind][OURS] <= DEFERRED_SIZES[kind] else Verdict.MISSED
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> DeferredResults:
@@ -37,7 +51,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> DeferredResults:
     results = DeferredResults()
     batches = max(2, round(plan.seconds * BATCHES_PER_SECOND))
     with closing(WorkerProcess(NAME)) as worker:
-        started = worker.ask("start", factory=f"{SYSTEMS}.deferreds:Comparison", arguments={})
+        started = worker.ask("start", factory=f"{SYSTEMS}.deferreds.comparison:Comparison", arguments={})
         results.missing = started["missing"]
         for number in range(plan.rounds):
             say(f"{NAME}: pass {number + 1} of {plan.rounds}")

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _Job = tuple[Callable[[], Any], "Future[Any]"]
 _jobs: SimpleQueue[_Job] = SimpleQueue()
 
 
-def submit(function: Callable[[], Any]) -> Future[Any]:
+def submit(function: Callable[[], T]) -> Future[T]:
     """Have the main thread call *function*, which may take as long as the process lives."""
-    outcome: Future[Any] = Future()
+    outcome: Future[T] = Future()
     _jobs.put((function, outcome))
     return outcome
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
-from benchmarks.deferred import OURS, THEIRS, DeferredResults
+from benchmarks.deferred import ASYNCIO, OURS, THEIRS, DeferredResults
 from benchmarks.figures import Round, Summary
 from benchmarks.passes import Results
 from benchmarks.tables import between, number, table
-from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, TARGETS, Verdict
+from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, TARGETS
+
+NOTHING = "–"  # in a cell: nothing comparable, or not measured
 
 # ------------------------------------------------------------------------------------------------------------ scenarios
 
@@ -70,46 +72,57 @@ def scenario_data(results: Results) -> dict[str, Any]:
 
 def deferred_text(results: DeferredResults) -> str:
     """A table of operations, and one of memory."""
-    times = []
-    for operation, by_library in results.times.items():
-        speed, floor = results.speed(operation), DEFERRED_FLOORS[operation]
-        row = [operation, number(median(by_library[OURS]))]
-        if speed is None:
-            row += ["", "", "", number(floor), Verdict.UNKNOWN.value]
-        else:
-            verdict = Verdict.FLOOR if speed.median >= floor else Verdict.MISSED
-            row += [number(median(by_library[THEIRS])), number(speed.median), between(speed.low, speed.high)]
-            row += [number(floor), verdict.value]
-        times.append(row)
-    headings = ["operation", "netcore ns", "Twisted ns", "times as fast", "quartiles", "floor", ""]
+    times = [_operation_row(results, operation) for operation in results.times]
     sizes = []
     for kind, bytes_of in results.sizes.items():
-        most = DEFERRED_SIZES[kind]
-        verdict = Verdict.FLOOR if bytes_of[OURS] <= most else Verdict.MISSED
-        sizes.append([kind, f"{bytes_of[OURS]:.0f}", _bytes(bytes_of.get(THEIRS)), str(most), verdict.value])
+        row = [kind, *(_cell(bytes_of.get(library), "{:.0f}".format) for library in (OURS, THEIRS, ASYNCIO))]
+        sizes.append([*row, str(DEFERRED_SIZES[kind]), results.judge_size(kind).value])
+    headings = ["operation", "netcore ns", "Twisted ns", "asyncio ns", "asyncio ÷ ours", "quartiles"]
+    headings += ["Twisted ÷ ours", "quartiles", "floor", ""]
     return "\n".join(
         [
             "deferred: what single operations on Deferreds cost, in one process",
+            "Inside a running loop, unless it says otherwise.",
             "",
-            table(headings, times, left=(0, 6)),
+            table(headings, times, left=(0, 9)),
             "",
-            table(["memory", "netcore bytes", "Twisted bytes", "at most", ""], sizes, left=(0, 4)),
+            table(["memory", "netcore bytes", "Twisted bytes", "asyncio bytes", "at most", ""], sizes, left=(0, 5)),
             *_missing_text(results.missing),
         ]
     )
 
 
-def _bytes(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
+def _operation_row(results: DeferredResults, operation: str) -> list[str]:
+    times = results.times[operation]
+    medians = {library: median(nanoseconds) for library, nanoseconds in times.items()}
+    row = [operation, *(_cell(medians.get(library), number) for library in (OURS, THEIRS, ASYNCIO))]
+    for library in (ASYNCIO, THEIRS):
+        speed = results.speed(operation, library)
+        row += [number(speed.median), between(speed.low, speed.high)] if speed else [NOTHING, ""]
+    floor, verdict = DEFERRED_FLOORS.get(operation), results.judge_speed(operation)
+    return [*row, number(floor) if floor else "", verdict.value if verdict else ""]
+
+
+def _cell(value: float | None, text: Callable[[float], str]) -> str:
+    return NOTHING if value is None else text(value)
 
 
 def deferred_data(results: DeferredResults) -> dict[str, Any]:
-    """Every pass, and the ratios of the table."""
-    speeds = {operation: results.speed(operation) for operation in results.times}
+    """Every pass, the ratios of the table, and what is said of them."""
+    speeds: dict[str, dict[str, Any]] = {operation: {} for operation in results.times}
+    verdicts: dict[str, str] = {}
+    for operation, by_library in speeds.items():
+        for library in (THEIRS, ASYNCIO):
+            speed = results.speed(operation, library)
+            by_library[library] = speed and dataclasses.asdict(speed)
+        if verdict := results.judge_speed(operation):
+            verdicts[operation] = verdict.value
+    verdicts.update({kind: results.judge_size(kind).value for kind in results.sizes})
     return {
         "nanoseconds": results.times,
         "bytes": results.sizes,
-        "times_as_fast": {operation: speed and dataclasses.asdict(speed) for operation, speed in speeds.items()},
+        "times_as_fast": speeds,
+        "verdicts": verdicts,
         "missing": results.missing,
     }
 

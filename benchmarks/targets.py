@@ -51,7 +51,7 @@ TARGETS = (
     Target("echo", Figure.CPU, "netcore-uvloop", "asyncio-uvloop", 1.2, 1.05),
 )
 
-# How many times as fast as Twisted's. No aims: these are hard enough.
+# How many times as fast as Twisted's, inside a running loop. No aims: these are hard enough.
 DEFERRED_FLOORS = {
     "create + one callback + fire": 2.0,
     "succeed + callback": 2.2,

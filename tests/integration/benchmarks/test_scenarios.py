@@ -13,6 +13,7 @@ import pytest
 from benchmarks import database, deferred, passes
 from benchmarks.passes import Plan, Results
 from benchmarks.scenarios import SCENARIOS, Unavailable
+from benchmarks.systems.deferreds.operations import OPERATIONS
 from tests.support.postgres import Postgres
 from tests.support.process import Spawn
 
@@ -80,8 +81,12 @@ def test_echo() -> None:
 
 def test_deferreds() -> None:
     results = deferred.run(Plan(rounds=2, seconds=0.01), lambda text: None)
-    assert all(nanoseconds > 0 for times in results.times.values() for nanoseconds in times["netcore"])
-    assert all(sizes["netcore"] > 0 for sizes in results.sizes.values())
+    assert results.times.keys() == OPERATIONS.keys()
+    for operation, times in results.times.items():
+        assert "netcore" in times
+        assert ("asyncio" in times) == (OPERATIONS[operation].futures is not None)
+        assert all(len(nanoseconds) == 2 and min(nanoseconds) > 0 for nanoseconds in times.values())
+    assert all(sizes["netcore"] > 0 and sizes["asyncio"] > 0 for sizes in results.sizes.values())
 
 
 def test_the_command_prints_a_table_and_writes_all_figures(spawn: Spawn, tmp_path: Path) -> None:

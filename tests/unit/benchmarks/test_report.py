@@ -77,23 +77,48 @@ def test_the_data_is_json_with_every_round(results: Results) -> None:
 
 def test_deferreds_are_compared_operation_by_operation() -> None:
     operation = "succeed + callback"
-    results = DeferredResults(
-        {operation: {"netcore": [100.0, 100.0, 200.0], "twisted": [250.0, 240.0, 500.0]}},
-        {"a pending Deferred": {"netcore": 104.0, "twisted": 184.0}},
-    )
+    times = {"netcore": [100.0, 100.0, 200.0], "twisted": [250.0, 240.0, 500.0], "asyncio": [150.0, 150.0, 320.0]}
+    sizes = {"netcore": 104.0, "twisted": 184.0, "asyncio": 145.4}
+    results = DeferredResults({operation: times}, {"a pending Deferred": sizes})
     text = deferred_text(results)
     (line,) = lines_with(text, operation)
-    assert line.split("  ")[0] == operation
-    assert line.endswith("2.50  2.45–2.50   2.20  floor held")
+    assert line.startswith(operation)
+    cells = line.removeprefix(operation).split()
+    assert cells == ["100", "250", "150", "1.50", "1.50–1.55", "2.50", "2.45–2.50", "2.20", "floor", "held"]
     (line,) = lines_with(text, "a pending")
-    assert line.split()[-5:] == ["104", "184", "112", "floor", "held"]
-    assert deferred_data(results)["times_as_fast"][operation]["median"] == 2.5
+    assert line.split()[-6:] == ["104", "184", "145", "112", "floor", "held"]
+
+
+def test_deferreds_data_has_every_ratio_and_verdict() -> None:
+    times = {"netcore": [100.0], "twisted": [200.0], "asyncio": [150.0]}
+    results = DeferredResults({"succeed + callback": times}, {"a pending Deferred": {"netcore": 104.0}})
+    data = json.loads(json.dumps(deferred_data(results)))
+    speeds = data["times_as_fast"]["succeed + callback"]
+    assert (speeds["twisted"]["median"], speeds["asyncio"]["median"]) == (2, 1.5)
+    assert data["verdicts"] == {"succeed + callback": "MISSED", "a pending Deferred": "floor held"}
+
+
+def test_a_dash_stands_where_asyncio_has_nothing_comparable() -> None:
+    operation = "each yield of a pending Deferred"
+    results = DeferredResults({operation: {"netcore": [100.0], "twisted": [300.0]}})
+    (line,) = lines_with(deferred_text(results), operation)
+    cells = line.removeprefix(operation).split()
+    assert cells == ["100", "300", "–", "–", "3.00", "3.00–3.00", "2.50", "floor", "held"]
+    assert deferred_data(results)["times_as_fast"][operation]["asyncio"] is None
+
+
+def test_an_operation_of_which_nothing_is_wanted_gets_no_verdict() -> None:
+    operation = "ensureDeferred call, no loop running"
+    results = DeferredResults({operation: {"netcore": [100.0], "twisted": [150.0]}})
+    (line,) = lines_with(deferred_text(results), operation)
+    assert line.endswith("1.50–1.50")
+    assert deferred_data(results)["verdicts"] == {}
 
 
 def test_deferreds_without_twisted() -> None:
     results = DeferredResults(
-        {"succeed + callback": {"netcore": [100.0]}},
-        {"a pending Deferred": {"netcore": 200.0}},
+        {"succeed + callback": {"netcore": [100.0], "asyncio": [150.0]}},
+        {"a pending Deferred": {"netcore": 200.0, "asyncio": 145.0}},
         {"twisted": "No module named 'twisted'"},
     )
     text = deferred_text(results)
