@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.support.guard",  # first: what the other fixtures of a test open has to be closed again when the guard looks
+    "tests.support.debugging",
     "tests.support.documents",
     "tests.support.finger",
     "tests.support.loops",

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
 
-__all__ = ["current_reactor", "enter", "leave", "reactor_of_thread", "running_reactor", "set_attach"]
+__all__ = [
+    "current_reactor",
+    "enter",
+    "leave",
+    "reactor_of_thread",
+    "reactors_by_thread",
+    "running_reactor",
+    "set_attach",
+]
 
 
 class _Thread(threading.local):
@@ -68,6 +76,11 @@ def reactor_of_thread(identifier: int) -> Reactor | None:
     """The reactor that runs in, or is attached to, the thread with that `threading.get_ident`; None if none is
     known."""
     return _by_thread.get(identifier)
+
+
+def reactors_by_thread() -> dict[int, Reactor]:
+    """The reactors that run in, or are attached to, threads, by `threading.get_ident` (a copy)."""
+    return dict(_by_thread)
 
 
 def current_reactor() -> Reactor:

@@ -10,6 +10,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from netcore._current import current_reactor
@@ -61,7 +62,7 @@ def deferLater(
     Raises: ValueError: *delay* is negative or NaN.
     Fails with: whatever *callable* raised.
     """
-    deferred: Deferred[Any] = Deferred(lambda _: call.cancel())
+    deferred: Deferred[Any] = Deferred(lambda _: call.cancel() if call.active() else None)
     if callable is not None:
         function = callable
         deferred.addCallback(lambda _: function(*args, **kw))
@@ -92,6 +93,7 @@ class LoopingCall:
         self.running = False
         self.interval: float | None = None
         self._time: IReactorTime | None = None
+        self._context: Context  # of `start`: each later call is made in a copy, whoever brought it about
         self._start = 0.0  # the origin of the grid
         self._moment = 0  # of the call being made, or made last: how many intervals from the origin
         self._counted = 0  # the moment up to which withCount() has counted
@@ -129,6 +131,7 @@ class LoopingCall:
         self._time = self.clock if self.clock is not None else current_reactor()
         self.interval = interval
         self.running = True
+        self._context = copy_context()
         deferred: Deferred[LoopingCall] = Deferred()
         self._deferred = deferred
         self._start = self._time.seconds()
@@ -199,7 +202,7 @@ class LoopingCall:
             return
         assert self._time is not None
         if self._moment < 0:
-            self._call = self._time.callLater(0, self._come)
+            self._call = self._context.run(self._time.callLater, 0, self._come)
         else:
             self._schedule()
 
@@ -218,7 +221,7 @@ class LoopingCall:
             # At least one moment on from the last: rounding may put *now* a hair before the moment it is.
             following = max(self._moment, self._now(now)) + 1
             delay = max(0.0, self._start + following * self.interval - now)
-        self._call = self._time.callLater(delay, self._come)
+        self._call = self._context.run(self._time.callLater, delay, self._come)
 
     def _come(self) -> None:
         assert self._time is not None

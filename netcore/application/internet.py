@@ -70,11 +70,13 @@ class StreamServerEndpointService(Service):
     def stopService(self) -> Deferred[Any] | None:
         """Listen no more. Connections stay.
 
-        Returns: Deferred firing when the port is closed, or None if it was.
+        Returns: Deferred firing when the port is closed and what runs in scopes of the service has ended, or None if
+            there is nothing to wait for.
         """
-        super().stopService()
+        ending = super().stopService()
         listening, self._listening = self._listening, None
         if listening is None:
-            return None
+            return ending
         listening.cancel()
-        return listening.addCallback(lambda port: None if port is None else port.stopListening())
+        closed = listening.addCallback(lambda port: None if port is None else port.stopListening())
+        return closed if ending is None else closed.addBoth(lambda result: ending.addCallback(lambda _: result))

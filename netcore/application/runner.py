@@ -3,6 +3,7 @@
 What happens when, and why: the reactor that was asked for by name is installed; the file is executed; ports are bound
 (``privilegedStartService``) while the process may still be root; then uid and gid are given up; then the services
 start, as the user asked for; then the reactor runs until a signal stops it, and waits until the services have stopped.
+Meanwhile SIGUSR1 prints what waits.
 Whatever fails before the reactor runs ends the command with status 1 and one line that says what to do, after the
 traceback where there is one.
 """
@@ -19,6 +20,8 @@ from types import ModuleType, TracebackType
 
 from netcore._current import current_reactor
 from netcore.application._privileges import PrivilegesError, give_up
+from netcore.application._what_waits import printing_what_waits
+from netcore.debug import enable
 from netcore.error import CannotListenError, NoSuchReactor
 from netcore.interfaces import IProcess, IService, provides
 from netcore.reactors import install
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        run(arguments.file, arguments.reactor)
+        run(arguments.file, arguments.reactor, arguments.debug)
     except CannotStart as error:
         print(f"netcore: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed the command
         return 1
@@ -56,13 +59,18 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run the application that a Python file defines",
         description="Run the application that a Python file defines as `application`, in the foreground, until SIGINT "
-        "(Ctrl-C) or SIGTERM. It logs to standard error.",
+        "(Ctrl-C) or SIGTERM. It logs to standard error; SIGUSR1 prints there what waits.",
     )
     run_parser.add_argument(
         "--reactor",
         metavar="NAME",
         choices=NAMES,
         help=f"the event loop to run on: {', '.join(NAMES)} (default: what NETCORE_REACTOR names, else asyncio's own)",
+    )
+    run_parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="report where failures come from, callbacks that hold the loop, and more (as NETCORE_DEBUG=1 does)",
     )
     run_parser.add_argument("file", metavar="FILE", help="the Python file")
     return parser
@@ -72,16 +80,19 @@ class CannotStart(Exception):
     """The application could not be started. The text says why, and what to do."""
 
 
-def run(file: str, reactor_name: str | None = None) -> None:
+def run(file: str, reactor_name: str | None = None, debugging: bool = False) -> None:
     """Run the application that *file* defines until its reactor is stopped.
 
     Args:
         reactor_name: which reactor to install; by default the one that the file installs, or that is made at need.
+        debugging: whether to switch debugging on, before *file* is executed.
     Raises: CannotStart.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s", stream=sys.stderr
     )
+    if debugging:
+        enable()
     try:
         if reactor_name is not None:
             install(reactor_name)
@@ -101,8 +112,9 @@ def run(file: str, reactor_name: str | None = None) -> None:
         _print_traceback(error, error.__traceback__)
         raise CannotStart(f"{application!r} failed to start: see above") from None
     reactor.addSystemEventTrigger("before", "shutdown", application.stopService)
-    reactor.callWhenRunning(log.info, "%r runs; SIGINT (Ctrl-C) or SIGTERM ends it", application)
-    reactor.run()
+    with printing_what_waits(reactor):  # before anybody is told that it runs
+        reactor.callWhenRunning(log.info, "%r runs; SIGINT (Ctrl-C) or SIGTERM ends it", application)
+        reactor.run()
 
 
 def load(file: str) -> IService:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from netcore._log import log_failure
+from netcore._owner import ScopeOwner
 from netcore.defer import Deferred, DeferredList, maybeDeferred
 from netcore.failure import Failure
 from netcore.interfaces import IProcess, IService, IServiceCollection, adapt, implementer
@@ -30,7 +31,7 @@ log = logging.getLogger("netcore.application")
 
 
 @implementer(IService)
-class Service:
+class Service(ScopeOwner):
     """Something that is started and stopped. Override `startService` and `stopService`, and call the inherited ones."""
 
     # Defaults on the class: subclasses need not call __init__.
@@ -40,6 +41,7 @@ class Service:
     """Whether it is started."""
     parent: IServiceCollection | None = None
     """What it belongs to."""
+    _end_of_owner = "its service was stopped"
 
     def setName(self, name: str) -> None:
         """Name the service.
@@ -88,14 +90,16 @@ class Service:
     def startService(self) -> None:
         """Start."""
         self.running = True
+        self._ended_because = None
 
     def stopService(self) -> Deferred[Any] | None:
-        """Stop.
+        """Stop: cancel what runs in scopes tied to the service (`netcore.scope`).
 
-        Returns: None, or a Deferred that fires when the service has stopped.
+        Returns: None, or a Deferred that fires when the service has stopped and those scopes have ended.
         """
         self.running = False
-        return None
+        ending = self._end_scopes()
+        return DeferredList(ending, consumeErrors=True).addCallback(lambda _: None) if ending else None
 
 
 @implementer(IServiceCollection)
@@ -167,16 +171,21 @@ class MultiService(Service):
 
     def stopService(self) -> Deferred[Any]:
         """Stop each, in reverse order; a service that fails to stop is logged and does not keep the others from it.
+        Scopes tied to this one are cancelled first.
 
         Returns: Deferred firing when all have stopped, with a list of ``(success, result or Failure)``.
         """
-        super().stopService()
+        own = super().stopService()
         stopping = [
             self._stop(service)
             for service in list(reversed(self.services))
             if service in self.services  # else it was removed meanwhile, and stopped for it
         ]
-        return DeferredList(stopping, consumeErrors=True)
+        stopped: Deferred[Any] = DeferredList(stopping, consumeErrors=True)
+        if own is not None:
+            scopes = own
+            stopped.addCallback(lambda results: scopes.addCallback(lambda _: results))
+        return stopped
 
     @staticmethod
     def _stop(service: IService) -> Deferred[Any]:

@@ -36,6 +36,8 @@ def execute(callable: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Defe
     except BaseException as error:
         return fail(caught(error))
     if isinstance(result, (Deferred, CoroutineType)):
+        if isinstance(result, CoroutineType):
+            result.close()  # else Python warns that nobody awaited it, which is no news
         raise TypeError(f"{callable!r} returned {result!r}, not a result: call it through maybeDeferred")
     return succeed(result)
 

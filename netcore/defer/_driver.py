@@ -111,11 +111,23 @@ class Driver(CancellingWaiter):
             result, self.unheard = Failure(self.unheard), None
         return result
 
-    def wait_for_future(self, future: Any) -> None:
-        """Go on when *future*, an asyncio future, is done, and never before; the coroutine looks up the result."""
+    def wait_for_future(self, future: Any) -> RuntimeError | None:
+        """Go on when *future*, an asyncio future, is done, and never before; the coroutine looks up the result.
+
+        Returns: the error to be raised instead, as an asyncio Task does: it belongs to another loop. Or None.
+        """
+        loop = future.get_loop()
+        if loop is not self.loop:
+            running = asyncio._get_running_loop()
+            if loop is not running and (running is not None or loop.is_running()):
+                return RuntimeError(
+                    f"{future!r} belongs to another loop and cannot be awaited in this one: have it awaited there, by "
+                    "asyncio.run_coroutine_threadsafe(), and take what that returns through asyncio.wrap_future()"
+                )
         future._asyncio_future_blocking = False
         future.add_done_callback(self.future_done, context=self.context.copy())
         self.waiting = future
+        return None
 
     def future_done(self, future: Any) -> None:
         """The asyncio future it waited for is done."""
@@ -136,6 +148,12 @@ class Driver(CancellingWaiter):
         else:
             self.unheard = CancelledError(*message)
         return None
+
+
+class _Turn(Deferred[None]):
+    """The loop's next turn, which a coroutine waits for in ``asyncio.sleep(0)``."""
+
+    __slots__ = ()
 
 
 class GeneratorDriver(Driver):
@@ -159,8 +177,9 @@ class CoroutineDriver(Driver):
 
     Attributes:
         task: what the loop has for its current task while this runs; None: no loop was there yet.
-        asked: *task* was cancelled while this Deferred was waited for, with this message: if the Deferred says that it
-            was cancelled, the coroutine is told in asyncio's terms. Or None.
+        asked: *task* was cancelled while this Deferred was waited for, with this message (or the coroutine's Deferred,
+            in ``asyncio.sleep(0)``): if the Deferred says that it was cancelled, the coroutine is told in asyncio's
+            terms. Or None.
     """
 
     __slots__ = ("asked", "task")
@@ -175,7 +194,7 @@ class CoroutineDriver(Driver):
             task: CoroutineTask = cast("Any", current(self.loop))
             self.task = task
             task.driver = self
-            self.unheard = task.unheard
+            self.unheard, task.unheard = task.unheard, None
 
     def run(self) -> Chain | None:
         loop = self.loop
@@ -216,10 +235,17 @@ class CoroutineDriver(Driver):
             self.direct = self.thread
         return result
 
-    def wait_for_future(self, future: Any) -> None:
-        super().wait_for_future(future)
-        if self.unheard is not None and future.cancel(*self.unheard.args):  # it was cancelled while it ran
-            self.unheard = None
+    def wait_for_future(self, future: Any) -> RuntimeError | None:
+        elsewhere = super().wait_for_future(future)
+        if elsewhere is None and self.unheard is not None and future.cancel(*self.unheard.args):
+            self.unheard = None  # it was cancelled while it ran
+        return elsewhere
+
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+        following = super().pass_on_cancel(message)
+        if following.__class__ is _Turn:  # what comes out is asyncio's error, as out of any other sleep
+            self.asked = cast("Chain", following), message
+        return following
 
     def withdraw(self, message: tuple[Any, ...]) -> None:
         """Have the coroutine see asyncio's CancelledError where it waits, or will wait next; but not now."""
@@ -299,8 +325,12 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
                 if driver is None:
                     driver = CoroutineDriver(generator, context)
                     new = driver.deferred
-                driver.wait_for_future(waiting)
-                return new
+                not_here = driver.wait_for_future(waiting)
+                if not_here is None:
+                    return new
+                result = Failure(not_here)
+                failed = True
+                continue
         state = waiting._state
         if state >= FIRED and not waiting._paused:
             if state == FIRED:
@@ -325,10 +355,10 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
         else:
             waiting._add(driver)
         driver.waiting = waiting
-        if driver.unheard is not None:  # it was cancelled, as a task is, while it ran
-            message, driver.unheard = driver.unheard.args, None
-            cast("CoroutineDriver", driver).cancel_waiting(message)
         if driver.arrived is _NOTHING:
+            if driver.unheard is not None:  # it was cancelled, as a task is, while it ran
+                message, driver.unheard = driver.unheard.args, None
+                cast("CoroutineDriver", driver).withdraw(message)
             return new
         driver.waiting = None
         result = driver.take()
@@ -354,7 +384,7 @@ def _to_be_waited_for(yielded: Any, generator: Any) -> Any:
         loop = asyncio._get_running_loop()
         if loop is None:
             return fail(RuntimeError("no event loop runs: start the coroutine when the reactor runs"))
-        turn: Deferred[None] = Deferred()
+        turn = _Turn()
         loop.call_soon(turn.callback, None)
         return turn
     if getattr(yielded, "_asyncio_future_blocking", None):
@@ -368,11 +398,15 @@ def _finish(result: Any, driver: Driver | None) -> Chain | None:
         result = Failure(TypeError("a coroutine returned a Deferred: await it (or yield it) and return its result"))
     if driver is None:
         return succeed(result)
+    if driver.unheard is not None and not isinstance(result, Failure):  # as asyncio: it was to end cancelled
+        result = Failure(CancelledError(*driver.unheard.args))
     deferred: Chain = driver.deferred
     deferred._canceller = None
     if isinstance(driver, CoroutineDriver) and driver.task is not None:
         driver.task.driver = None  # they refer to each other
         driver.task = None
+        if driver.unheard is not None and not isinstance(result, Failure):
+            result = Failure(CancelledError(*driver.unheard.args))  # the last it did; a Task is cancelled then, too
     if deferred._state != PENDING:  # somebody else fired what is the coroutine's to fire
         logger.error("The Deferred of a coroutine was fired from outside: its own result is lost: %r", result)
         return None
@@ -405,7 +439,11 @@ def start_coroutine(coroutine: Any) -> Any:
         deferred: Any = context.run(advance, coroutine, context, None, None)
     finally:
         swap(loop, before)
+    if task.unheard is not None and deferred._state == FIRED:  # see `_finish`
+        deferred = fail(CancelledError(*task.unheard.args))
     if task.callbacks is not None:
+        if task.unheard is not None and deferred._state == FIRED:  # as in `_finish`
+            deferred = fail(CancelledError(*task.unheard.args))
         task.watch(deferred)
     return _started(deferred)
 

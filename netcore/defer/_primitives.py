@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
@@ -38,14 +39,16 @@ class _Owner(Protocol):
 
     _waiting: OrderedDict[Any, None]
 
-    def _give_back(self, handed_over: Any) -> None:
-        """*handed_over* reached nobody."""
+    def _give_back(self, waiting: Any, handed_over: Any) -> None:
+        """*handed_over* was for *waiting*, but reached nobody."""
 
 
 class _Waiting(Deferred[T]):
     """The Deferred of one that waits for its turn."""
 
-    __slots__ = ("_owner",)
+    __slots__ = ("_number", "_owner")
+
+    _number: int  # of the item that a queue has handed over
 
     def __init__(self, owner: _Owner) -> None:
         super().__init__(_leave)
@@ -68,7 +71,7 @@ class _Waiting(Deferred[T]):
             return (yield from super().__await__())
         except BaseException:
             if arrived is not _NOTHING:
-                self._owner._give_back(arrived)
+                self._owner._give_back(self, arrived)
             else:
                 self._owner._waiting.pop(self, None)  # still there if the coroutine was closed, and not cancelled
             raise
@@ -135,7 +138,7 @@ class _Tokens:
         finally:
             self._dealing = False
 
-    def _give_back(self, handed_over: object) -> None:
+    def _give_back(self, waiting: object, handed_over: object) -> None:
         if handed_over is self:  # else a callback has made something of it, and knows that it is the holder
             self.release()
 
@@ -249,14 +252,15 @@ class DeferredQueue(Generic[T]):
                 raise ValueError(f"{name} is a number of 0 or more, or None for no bound, not {bound!r}")
         self.size = size
         self.backlog = backlog
-        self._pending: deque[T] = deque()
-        self._waiting: OrderedDict[Deferred[T], None] = OrderedDict()
+        self._pending: deque[tuple[int, T]] = deque()  # numbered, so that what comes back comes to its place
+        self._numbers = itertools.count()
+        self._waiting: OrderedDict[_Waiting[T], None] = OrderedDict()
         self._dealing = False
 
     @property
     def pending(self) -> list[T]:
         """The items that nobody has taken yet, the first to go first (a copy)."""
-        return list(self._pending)
+        return [item for _, item in self._pending]
 
     @property
     def waiting(self) -> list[Deferred[T]]:
@@ -276,7 +280,7 @@ class DeferredQueue(Generic[T]):
         # Both hold something only while `_deal` runs; each item has its taker then, even if it does not have it yet.
         if self.size is not None and len(self._pending) - len(self._waiting) >= self.size:
             raise QueueOverflow(f"the queue holds {len(self._pending)} items, and its size is {self.size}")
-        self._pending.append(obj)
+        self._pending.append((next(self._numbers), obj))
         self._deal()
 
     def get(self) -> Deferred[T]:
@@ -287,7 +291,7 @@ class DeferredQueue(Generic[T]):
         Raises: QueueUnderflow: *backlog* others wait already.
         """
         if self._pending and not self._waiting:
-            return succeed(self._pending.popleft())
+            return succeed(self._pending.popleft()[1])
         if self.backlog is not None and len(self._waiting) - len(self._pending) >= self.backlog:
             raise QueueUnderflow(f"{len(self._waiting)} wait for an item already, and the backlog is {self.backlog}")
         return _Waiting(cast("_Owner", self))
@@ -300,12 +304,18 @@ class DeferredQueue(Generic[T]):
             while self._pending and self._waiting:
                 first, _ = self._waiting.popitem(last=False)
                 if not first.called:  # as in `_Tokens.release`
-                    first.callback(self._pending.popleft())
+                    first._number, item = self._pending.popleft()
+                    first.callback(item)
+                    del item  # see "no cycles" in `_chain`
         finally:
             self._dealing = False
 
-    def _give_back(self, handed_over: T) -> None:
-        self._pending.appendleft(handed_over)  # it had left before those that are there
+    def _give_back(self, waiting: _Waiting[T], handed_over: T) -> None:
+        number = waiting._number
+        place = 0  # before all, unless others that had left before it have come back, too
+        while place < len(self._pending) and self._pending[place][0] < number:
+            place += 1
+        self._pending.insert(place, (number, handed_over))
         self._deal()
 
     def __aiter__(self) -> Self:

@@ -70,6 +70,7 @@ class CoroutineTask:
     unheard: asyncio.CancelledError | None = None  # it was cancelled before it had a driver
     requests = 0
     callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
+    loop: asyncio.AbstractEventLoop | None = None  # when somebody has asked to be told of the end
     name: str | None = None
 
     def __init__(self, coroutine: Any) -> None:
@@ -88,6 +89,7 @@ class CoroutineTask:
             self.driver.withdraw(message)
         else:
             self.unheard = asyncio.CancelledError(*message)
+            self.callbacks = self.callbacks or []  # the one thing that is looked at when it ends without waiting
         return True
 
     def cancelling(self) -> int:
@@ -112,6 +114,7 @@ class CoroutineTask:
         """Have the loop call *fn* with this object when the coroutine has ended."""
         new = self.callbacks is None
         self.callbacks = [*(self.callbacks or ()), (fn, context)]
+        self.loop = self.get_loop()
         if self.driver is not None:
             if new:
                 self.watch(self.driver.deferred)
@@ -133,14 +136,16 @@ class CoroutineTask:
     def tell(self) -> None:
         """Have the callbacks called."""
         callbacks, self.callbacks = self.callbacks or [], []
-        loop = self.get_loop()
+        loop = self.loop
+        if loop is None or loop.is_closed():  # nobody asked, or nobody can be told
+            return
         for fn, context in callbacks:
             loop.call_soon(fn, self, context=context)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop of the coroutine's thread."""
         loop = self.driver and self.driver.loop
-        return loop or asyncio.get_running_loop()
+        return loop or self.loop or asyncio.get_running_loop()
 
     def get_coro(self) -> Any:
         """The coroutine."""
@@ -156,7 +161,11 @@ class CoroutineTask:
         """Give it a name."""
         self.name = str(value)
 
-    # anyio looks at these two, which Task has beside its documented names.
+    # anyio looks at these three, which Task has beside its documented names.
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self.get_loop()
 
     @property
     def _must_cancel(self) -> bool:

@@ -2,6 +2,9 @@
 
 A Deferred that ends with a failure holds an `Unhandled`. Whoever takes the failure away disarms it; if instead the last
 reference to the Deferred goes, the `Unhandled` goes with it and reports: on CPython at once.
+
+Where the Deferred came from, which debug mode knows, has to be asked for when the failure is stored: when the report is
+due, the Deferred is gone.
 """
 
 from __future__ import annotations
@@ -9,19 +12,47 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from netcore._log import log_failure
 from netcore.failure import Failure
 
-__all__ = ["Unhandled", "setUnhandledFailureHook"]
+__all__ = ["Origin", "Told", "Unhandled", "setUnhandledFailureHook", "set_origin_of"]
 
 logger = logging.getLogger("netcore.defer")
 
 _unhandled_hook: Callable[[Failure], object] | None = None
 
 
+class Origin:
+    """Where a Deferred came from."""
+
+    __slots__ = ()
+
+    def text(self, failure: Failure) -> str:
+        """As lines that go on from the message of a report of *failure*."""
+        raise NotImplementedError
+
+    def attributes(self) -> dict[str, Any]:
+        """As attributes of the record."""
+        raise NotImplementedError
+
+
+_origin_of: Callable[[Any], Origin | None] | None = None
+
+
+def set_origin_of(origin_of: Callable[[Any], Origin | None] | None) -> None:
+    """Have *origin_of* asked for the origin of each Deferred that fails; None: nobody knows."""
+    global _origin_of
+    _origin_of = origin_of
+
+
 def setUnhandledFailureHook(hook: Callable[[Failure], object] | None) -> Callable[[Failure], object] | None:
     """Have *hook* called, after the log record, with every failure that nobody handled.
+
+    The record is of level ERROR, on the logger ``netcore.defer``, with the Failure as its attribute ``failure``. In
+    debug mode (`netcore.debug`) its text says where the Deferred was made and where it was fired, and its attributes
+    ``madeAt`` and ``firedAt`` have that as `traceback.StackSummary`.
 
     Args:
         hook: called in whatever thread dropped the failure's last reference; None takes the hook away.
@@ -32,21 +63,31 @@ def setUnhandledFailureHook(hook: Callable[[Failure], object] | None) -> Callabl
     return previous
 
 
+class Told(Failure):
+    """A failure that somebody else tells of: if nobody handles it, that is no news."""
+
+    __slots__ = ()
+
+
 class Unhandled:
-    """Holds a failure that no errback has seen yet, and reports it when the last reference to it goes."""
+    """Holds a failure of *deferred* that no errback has seen yet, and reports it when the last reference to it goes."""
 
-    __slots__ = ("failure",)
+    __slots__ = ("failure", "origin")
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, deferred: Any) -> None:
         self.failure: Failure | None = failure
+        self.origin = None if _origin_of is None else _origin_of(deferred)
 
     def __del__(self) -> None:
         failure = self.failure
-        if failure is None:
+        if failure is None or isinstance(failure, Told):
             return
         try:
-            told = failure.type.__qualname__, failure.getErrorMessage()
-            log_failure(logger, failure, "Unhandled error in Deferred: %s: %s", *told)
+            where, told = "", {}
+            if self.origin is not None:
+                where, told = self.origin.text(failure), self.origin.attributes()
+            what = failure.type.__qualname__, failure.getErrorMessage()
+            log_failure(logger, failure, "Unhandled error in Deferred: %s: %s%s", *what, where, extra=told)
             if _unhandled_hook is not None:
                 _unhandled_hook(failure)
         except Exception:  # the interpreter may be half torn down, a handler or the hook may be broken

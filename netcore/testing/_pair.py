@@ -9,6 +9,7 @@ same order every time, without a reactor or a clock. The rest is as on TCP:
   ConnectionDone. What the peer sends meanwhile is lost.
 - ``abortConnection`` drops what was written, and ends this side with ConnectionAborted, the other with ConnectionLost.
 - A paused side receives nothing, not even the end; a reset comes through.
+- What fails in a scope (`netcore.scope`) tied to a side ends that side with the next pump.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
 
+from netcore._owner import ScopeOwner
 from netcore.address import IPv4Address
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
@@ -36,7 +38,7 @@ class _State(Enum):
 
 
 @implementer(ITCPTransport)
-class MemoryTransport(TCPOptions):
+class MemoryTransport(TCPOptions, ScopeOwner):
     """One side of a connection in memory; made by `connectedPair`."""
 
     protocol: IProtocol
@@ -54,6 +56,7 @@ class MemoryTransport(TCPOptions):
         self._producer: Any = None
         self._streaming = False
         self._producer_paused = False
+        self._failure: Failure | None = None
 
     @property
     def connected(self) -> bool:
@@ -143,10 +146,15 @@ class MemoryTransport(TCPOptions):
         if self._state is not _State.CLOSED:
             self._state = _State.CLOSED
             self._queue.clear()
+            self._end_scopes()
             producer, self._producer = self._producer, None
             if producer is not None:
                 producer.stopProducing()
             self.protocol.connectionLost(reason)
+
+    def _child_failed(self, failure: Failure) -> None:
+        self._failure = failure
+        self.disconnecting = True
 
     def _sent(self) -> None:
         """What was queued is on its way: the producer may write again."""
@@ -219,7 +227,10 @@ class IOPump:
     @staticmethod
     def _finish(source: MemoryTransport, sink: MemoryTransport) -> bool:
         """End both sides if *source* is ready to. Returns whether it was."""
-        if source._state is _State.ABORTING:
+        failure, source._failure = source._failure, None
+        if failure is not None and source._state is not _State.CLOSED:
+            source._end(failure)
+        elif source._state is _State.ABORTING:
             source._end(Failure(ConnectionAborted()))
             sink._end(Failure(ConnectionLost()))
         elif source._state is _State.CLOSING and not source._queue and source._producer is None:

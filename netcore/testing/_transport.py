@@ -11,7 +11,9 @@ import io
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from netcore._owner import ScopeOwner
 from netcore.address import IPv4Address
+from netcore.failure import Failure
 from netcore.interfaces import IAddress, ITCPTransport, implementer
 
 __all__ = ["StringTransport", "TCPOptions", "check_bytes"]
@@ -47,7 +49,7 @@ class TCPOptions:
 
 
 @implementer(ITCPTransport)
-class StringTransport(TCPOptions):
+class StringTransport(TCPOptions, ScopeOwner):
     """Stands in for one connection.
 
     Args:
@@ -69,7 +71,9 @@ class StringTransport(TCPOptions):
     disconnecting: bool = False
     """Whether `loseConnection` or `abortConnection` was called."""
     disconnected: bool = False
-    """Whether `abortConnection` was called."""
+    """Whether `abortConnection` was called, or something failed in a scope tied to the connection (`netcore.scope`)."""
+    failure: Failure | None = None
+    """What failed in such a scope: a real connection would be lost with it."""
     producer: Any = None
     """The registered producer, or None."""
     streaming: bool | None = None
@@ -116,6 +120,15 @@ class StringTransport(TCPOptions):
         """Set `disconnected` and `disconnecting`."""
         self.disconnected = True
         self.loseConnection()
+
+    def loseScopes(self) -> None:
+        """Cancel the scopes tied to the connection, as losing it does before the protocol's ``connectionLost``: call
+        both."""
+        self._end_scopes()
+
+    def _child_failed(self, failure: Failure) -> None:
+        self.failure = failure
+        self.abortConnection()
 
     def getPeer(self) -> IAddress:
         """The other side's address."""

@@ -35,6 +35,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore._owner import ScopeOwner
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.transports._sockets import TRY_LATER, set_reset_on_close
@@ -61,7 +62,7 @@ LAST_READS = 256
 _OPEN, _CLOSING, _DRAINING, _CLOSED = StreamState
 
 
-class StreamTransport:
+class StreamTransport(ScopeOwner):
     """A connection: *protocol*'s transport.
 
     Args:
@@ -491,12 +492,16 @@ class StreamTransport:
         # A copy, since the connection's own context may be entered: disposing of an attached reactor in a callback.
         context = self._context.copy()
         try:
+            _call(context, self._end_scopes)
             if producer is not None:
                 _call(context, producer.stopProducing)
             _call(context, protocol.connectionLost, reason)
         finally:
             if self._on_lost is not None:
                 self._on_lost(reason)
+
+    def _child_failed(self, failure: Failure) -> None:
+        self._loop.call_soon(self._end, failure)  # the protocol may be making a call
 
     def _move(self, event: StreamEvent) -> None:
         state = STREAM_TRANSITIONS.get((self._state, event))

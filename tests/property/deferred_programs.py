@@ -1,14 +1,16 @@
 """Random programs on Deferreds, what runs them, and a model of Deferreds simple enough to be believed.
 
-A program is data: operations on a pool of Deferreds by their index. `Run` does them with any implementation of the
-names in `Implementation` and notes what each callback saw. `MODEL` is such an implementation. It recurses, keeps lists
-of pairs and has one way to do each thing; threads, asyncio and memory do not concern it.
+A program is data: what the cancellers of a pool of Deferreds do, and operations on these by their index. `Run` does
+them with any implementation of the names in `Implementation` and notes what each callback saw. `MODEL` is such an
+implementation. It recurses, keeps lists of pairs and has one way to do each thing; threads, asyncio and memory do not
+concern it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -22,6 +24,13 @@ from netcore.failure import Failure
 BASE = 4  # these are fired by operations; coroutines and lists add more to the pool
 
 Operation = tuple[Any, ...]
+
+
+class Program(NamedTuple):
+    """What the cancellers of the first `BASE` Deferreds do, and what is done with all."""
+
+    cancellers: tuple[str, ...]
+    operations: tuple[Operation, ...]
 
 
 def _operations(actions: st.SearchStrategy[Any]) -> st.SearchStrategy[Operation]:
@@ -52,7 +61,13 @@ _outcomes = st.one_of(
 _simple = st.tuples(st.just(()), _outcomes)
 _nested = st.tuples(st.lists(_operations(_simple), max_size=2).map(tuple), _outcomes)
 
-programs = st.lists(_operations(_nested), min_size=5, max_size=20).map(tuple)
+_cancellers = st.sampled_from(["none", "silent", "fires", "fails", "raises", "pauses", "cancels the next"])
+
+programs = st.builds(
+    Program,
+    st.tuples(*[_cancellers] * BASE),
+    st.lists(_operations(_nested), min_size=5, max_size=20).map(tuple),
+)
 
 
 # ---------------------------------------------------------------------------------------------------------- running one
@@ -88,16 +103,34 @@ class Boom(Exception):
 class Run:
     """The run of *program*: *log* is what every callback and coroutine saw, in order."""
 
-    def __init__(self, implementation: Implementation, program: Iterable[Operation]) -> None:
+    def __init__(self, implementation: Implementation, program: Program) -> None:
         self.make = implementation
         self.log: list[Any] = []
         self.numbers = itertools.count()
-        made = implementation.Deferred
-        cancellers = [None, lambda d: self.log.append("canceller"), lambda d: d.callback("by the canceller"), None]
-        self.pool = [made() if canceller is None else made(canceller) for canceller in cancellers]
+        self.pool = [self.made(index, kind) for index, kind in enumerate(program.cancellers)]
         self.pauses: dict[int, int] = {}
-        for operation in program:
+        for operation in program.operations:
             self.do(operation)
+
+    def made(self, index: int, kind: str) -> Any:
+        """A Deferred whose canceller does what *kind* says."""
+        if kind == "none":
+            return self.make.Deferred()
+
+        def cancel(d: Any) -> None:
+            self.log.append((index, "is cancelled"))
+            if kind == "fires":
+                d.callback("by the canceller")
+            elif kind == "fails":
+                d.errback(Boom("by the canceller"))
+            elif kind == "raises":
+                raise Boom("in the canceller")
+            elif kind == "pauses":
+                self.do_pause(index)
+            elif kind == "cancels the next":
+                self.pool[(index + 1) % BASE].cancel()
+
+        return self.make.Deferred(cancel)
 
     def told(self, result: Any) -> Any:
         """*result* in words that are the same for every implementation."""
@@ -295,10 +328,12 @@ class Model:
             self.give_up((*seen, self))
 
     def give_up(self, seen: tuple[Any, ...]) -> None:
-        if self.canceller is None:
+        canceller, self.canceller = self.canceller, None
+        if canceller is None:
             self.drops_one = True
         else:
-            self.canceller(self)
+            with contextlib.suppress(Boom):
+                canceller(self)
         if not self.called:
             self.errback(CancelledError())
 

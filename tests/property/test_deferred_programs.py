@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from netcore.defer import Deferred, setUnhandledFailureHook
 from netcore.defer._chain import PENDING, RUNNING, claim, run_on
 from netcore.failure import Failure
-from tests.property.deferred_programs import MODEL, NETCORE, Implementation, Operation, Run, programs
+from tests.property.deferred_programs import MODEL, NETCORE, Implementation, Program, Run, programs
 
 
 class General(Deferred[Any]):
@@ -50,7 +50,7 @@ def _thaw() -> Iterator[None]:
     gc.unfreeze()
 
 
-def outcome(implementation: Implementation, program: tuple[Operation, ...]) -> Any:
+def outcome(implementation: Implementation, program: Program) -> Any:
     """What the callbacks saw, the states at the end, and the failures that were reported as unhandled."""
     lost: list[Any] = []
     run: Run | None = None
@@ -79,11 +79,11 @@ def outcome(implementation: Implementation, program: tuple[Operation, ...]) -> A
 
 @settings(max_examples=200, deadline=None)
 @given(programs)
-def test_a_program_does_what_the_model_does(program: tuple[Operation, ...]) -> None:
+def test_a_program_does_what_the_model_does(program: Program) -> None:
     assert outcome(NETCORE, program) == outcome(MODEL, program)
 
 
 @settings(max_examples=200, deadline=None)
 @given(programs)
-def test_the_fast_paths_do_what_the_general_loop_does(program: tuple[Operation, ...]) -> None:
+def test_the_fast_paths_do_what_the_general_loop_does(program: Program) -> None:
     assert outcome(NETCORE, program) == outcome(NETCORE._replace(Deferred=General), program)

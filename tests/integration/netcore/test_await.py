@@ -1,4 +1,7 @@
-"""One Deferred in both worlds: awaited by asyncio Tasks, and asyncio futures awaited in netcore's coroutines."""
+"""One Deferred in both worlds: how Tasks and netcore's coroutines go on, and what several as one mean to them.
+
+test_await_combinators.py has every way that asyncio has to wait, test_await_asyncio.py all that it has to wait for.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,8 @@ from netcore.defer import (
 )
 from netcore.failure import Failure
 from netcore.reactors import Reactor
-
-
-def in_asyncio(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 10))
+from netcore.task import deferLater
+from tests.integration.netcore.worlds import in_asyncio
 
 
 async def turn() -> None:
@@ -38,20 +39,6 @@ async def wait_for(d: Deferred[Any]) -> Any:
     return await d
 
 
-def test_a_task_gets_the_result_and_the_failure() -> None:
-    async def test() -> None:
-        good, bad = Deferred[int](), Deferred[int]()
-        waiting = asyncio.create_task(wait_for(good)), asyncio.create_task(wait_for(bad))
-        await turn()
-        good.callback(1)
-        bad.errback(KeyError("k"))
-        assert await waiting[0] == 1
-        with pytest.raises(KeyError):
-            await waiting[1]
-
-    in_asyncio(test)
-
-
 def test_a_task_goes_on_from_the_loop_and_never_within_callback() -> None:
     async def test() -> None:
         d: Deferred[int] = Deferred()
@@ -60,108 +47,6 @@ def test_a_task_goes_on_from_the_loop_and_never_within_callback() -> None:
         d.callback(1)
         assert not task.done()
         assert await task == 1
-
-    in_asyncio(test)
-
-
-def test_gather_takes_deferreds_as_they_are() -> None:
-    async def test() -> None:
-        first, second = Deferred[int](), Deferred[int]()
-        gathered = asyncio.gather(first, second)
-        await turn()
-        second.callback(2)
-        first.callback(1)
-        assert await gathered == [1, 2]
-
-    in_asyncio(test)
-
-
-def test_cancelling_gather_cancels_the_deferreds() -> None:
-    async def test() -> None:
-        cancelled: list[Any] = []
-        waited: list[Deferred[int]] = [Deferred(cancelled.append), Deferred(cancelled.append)]
-        gathered = asyncio.gather(*waited)
-        await turn()
-        gathered.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await gathered
-        assert cancelled == waited
-
-    in_asyncio(test)
-
-
-def test_a_cancelled_task_cancels_the_deferred_and_keeps_its_message() -> None:
-    async def test() -> None:
-        cancelled: list[Any] = []
-        d: Deferred[int] = Deferred(cancelled.append)
-        task = asyncio.create_task(wait_for(d))
-        await turn()
-        task.cancel("enough")
-        with pytest.raises(asyncio.CancelledError, match="enough"):
-            await task
-        assert cancelled == [d]
-        assert task.cancelled()
-
-    in_asyncio(test)
-
-
-def test_a_cancelled_deferred_cancels_the_task() -> None:
-    async def test() -> None:
-        d: Deferred[int] = Deferred()
-        task = asyncio.create_task(wait_for(d))
-        await turn()
-        d.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert task.cancelled()
-
-    in_asyncio(test)
-
-
-def test_wait_for_and_timeout_cancel_it() -> None:
-    async def test() -> None:
-        cancelled: list[Any] = []
-        d: Deferred[int] = Deferred(cancelled.append)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(d, 0.001)
-        e: Deferred[int] = Deferred(cancelled.append)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.001):
-                await e
-        assert cancelled == [d, e]
-
-    in_asyncio(test)
-
-
-def test_shield_protects_it() -> None:
-    async def test() -> None:
-        d: Deferred[int] = Deferred()
-        inner = asyncio.ensure_future(d)
-        outer = asyncio.ensure_future(asyncio.shield(inner))
-        await turn()
-        outer.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await outer
-        d.callback(1)
-        assert await inner == 1
-
-    in_asyncio(test)
-
-
-def test_a_taskgroup_that_fails_cancels_its_deferreds() -> None:
-    async def test() -> None:
-        d: Deferred[int] = Deferred()
-
-        async def fails() -> None:
-            await turn()
-            raise KeyError("k")
-
-        with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.TaskGroup() as group:
-                waiting = group.create_task(wait_for(d))
-                group.create_task(fails())
-        assert caught.group_contains(KeyError)
-        assert waiting.cancelled()
 
     in_asyncio(test)
 
@@ -353,63 +238,6 @@ def test_a_task_goes_on_at_once_with_a_result_or_failure_that_is_there() -> None
     in_asyncio(test)
 
 
-def test_a_netcore_coroutine_awaits_asyncio_futures_and_coroutines() -> None:
-    async def test() -> None:
-        future = asyncio.get_running_loop().create_future()
-        lock = asyncio.Lock()
-
-        async def coroutine() -> list[Any]:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0.001)
-            async with lock:
-                return [await future, await asyncio.to_thread(threading.get_ident)]
-
-        d = ensureDeferred(coroutine())
-        await turn()
-        future.set_result("from asyncio")
-        result, ident = await d
-        assert result == "from asyncio"
-        assert ident != threading.get_ident()
-
-    in_asyncio(test)
-
-
-def test_an_inlinecallbacks_function_yields_an_asyncio_future() -> None:
-    async def test() -> None:
-        future = asyncio.get_running_loop().create_future()
-
-        @inlineCallbacks
-        def f():  # type: ignore[no-untyped-def]
-            return (yield future)
-
-        d = f()
-        future.set_result(5)
-        assert await d == 5
-
-    in_asyncio(test)
-
-
-def test_cancelling_a_netcore_coroutine_cancels_the_future_it_awaits() -> None:
-    async def test() -> None:
-        future = asyncio.get_running_loop().create_future()
-        seen: list[type[BaseException]] = []
-
-        async def coroutine() -> str:
-            try:
-                await future
-            except asyncio.CancelledError as error:
-                seen.append(type(error))
-            return "went on"
-
-        d = ensureDeferred(coroutine())
-        d.cancel()
-        assert await d == "went on"
-        assert future.cancelled()
-        assert seen == [asyncio.CancelledError]
-
-    in_asyncio(test)
-
-
 def test_a_deferred_that_was_cancelled_before_raises_the_same() -> None:
     async def test() -> None:
         d: Deferred[int] = Deferred()
@@ -490,3 +318,21 @@ def test_a_coroutine_goes_on_where_it_is_fired_if_its_threads_loop_was_closed_wi
     seen: list[int] = []
     result.addCallback(seen.append)
     assert seen == [1]
+
+
+def test_a_task_that_waits_in_deferlater_ends_quietly_with_its_reactor() -> None:
+    """The reactor takes its delayed calls back before it cancels the Tasks of its loop, and so their Deferreds."""
+    reactor = Reactor()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def waits() -> None:
+        await deferLater(reactor, 60)
+
+    def begin() -> None:
+        tasks.append(asyncio.ensure_future(waits()))
+        reactor.loop.call_soon(reactor.stop)
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    reactor.dispose()
+    assert tasks[0].cancelled()

@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,53 +16,13 @@ from netcore import defer
 from netcore.defer import Deferred, ensureDeferred, inlineCallbacks
 from netcore.failure import Failure
 from netcore.reactors import Reactor
-
-Main = Callable[[], Coroutine[Any, Any, Any]]
-
-
-def in_asyncio(main: Main) -> Any:
-    return asyncio.run(asyncio.wait_for(main(), 10))
-
-
-def in_reactor(main: Main) -> Any:
-    """Run *main* as netcore's coroutine where there is no Task around it, and return its result."""
-    reactor = Reactor()
-    ended: list[Any] = []
-
-    def end(result: Any) -> None:
-        ended.append(result)
-        reactor.stop()
-
-    reactor.callWhenRunning(lambda: ensureDeferred(main()).addTimeout(10, reactor).addBoth(end))
-    try:
-        reactor.run()
-    finally:
-        reactor.dispose()
-    if isinstance(ended[0], Failure):
-        ended[0].raiseException()
-    return ended[0]
-
-
-def in_netcore_in_asyncio(main: Main) -> Any:
-    async def task() -> Any:
-        return await ensureDeferred(main())
-
-    return in_asyncio(task)
-
-
-everywhere = pytest.mark.parametrize("run", [in_reactor, in_netcore_in_asyncio])
-Run = Callable[[Main], Any]
+from tests.integration.netcore.worlds import Run, everywhere, in_asyncio, turns
 
 
 def current() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-async def turns(count: int = 3) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 @everywhere

@@ -115,7 +115,7 @@ def test_printtraceback_writes_to_a_file() -> None:
     assert file.getvalue() == failure.getTraceback()
 
 
-def test_framework_frames_can_be_left_out() -> None:
+def test_framework_frames_can_be_left_out(not_debugging: None) -> None:
     from netcore.defer import succeed
 
     seen: list[Failure] = []

@@ -1,0 +1,151 @@
+"""Where timers, jobs, ports and connections were made.
+
+A delayed call and a job of a thread pool hold the keyword arguments of what they call, in a dict that is theirs alone.
+While debugging is on, that is a dict that has the record with it: it is gone when the call is, and there is no registry
+of them. Ports, connections and connectors are few, and have one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+from netcore import threadpool
+from netcore._origins import Origins, Patches, stack_here
+from netcore._timers import TimerQueue
+from netcore.threadpool import ThreadPool
+from netcore.transports._connect import Connector
+from netcore.transports._connection import Connection
+from netcore.transports._listen import Port
+from netcore.transports._stream import StreamTransport
+
+__all__ = ["PATCHES", "Made", "forget", "made_of", "made_with", "running_in"]
+
+
+class Made:
+    """Where something was made, and when."""
+
+    __slots__ = ("since", "stack")
+
+    def __init__(self) -> None:
+        self.stack = stack_here()
+        self.since = time.monotonic()
+
+
+class _Arguments(dict[str, Any]):
+    """Keyword arguments, with where the call was asked for."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__(arguments)
+        self.made = Made()
+
+
+_transports: Origins[Made] = Origins()
+_running: dict[int, Made] = {}  # by thread: of the job that runs there
+
+
+def made_with(arguments: dict[str, Any]) -> Made | None:
+    """Where the call that has *arguments* was asked for, if that is known."""
+    return arguments.made if isinstance(arguments, _Arguments) else None
+
+
+def running_in(thread: int | None) -> Made | None:
+    """Where the job was asked for that runs in *thread*, if that is known."""
+    return None if thread is None else _running.get(thread)
+
+
+def made_of(transport: Any) -> Made | None:
+    """Where *transport*, a port, connection or connector, was made, if that is known; an accepted connection's is its
+    port's."""
+    return _transports.get(transport)
+
+
+def forget() -> None:
+    """Debugging is off."""
+    _transports.clear()
+    _running.clear()
+
+
+def _timer(original: Callable[..., Any]) -> Callable[..., Any]:
+    def add(self: TimerQueue, delay: float, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return original(self, delay, func, args, _Arguments(kwargs))
+
+    return add
+
+
+def _job(original: Callable[..., None]) -> Callable[..., None]:
+    def _submit(self: ThreadPool, job: Any) -> None:
+        context, on_result, func, args, kwargs = job
+        original(self, (context, on_result, func, args, _Arguments(kwargs)))
+
+    return _submit
+
+
+def _perform(original: Callable[..., None]) -> Callable[..., None]:
+    def _perform(on_result: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        made = made_with(kwargs)
+        if made is not None:
+            _running[get_ident()] = made
+        try:
+            original(on_result, func, args, kwargs)
+        finally:
+            _running.pop(get_ident(), None)
+
+    return _perform
+
+
+def _port(original: Callable[..., None]) -> Callable[..., None]:
+    def startListening(self: Port) -> None:
+        _transports.put(self, Made())
+        original(self)
+
+    return startListening
+
+
+def _connector(original: Callable[..., None]) -> Callable[..., None]:
+    def connect(self: Connector) -> None:
+        _transports.put(self, Made())
+        original(self)
+
+    return connect
+
+
+def _connection(original: Callable[..., None]) -> Callable[..., None]:
+    def start(self: StreamTransport) -> None:
+        made = Made()
+        maker = _maker_of(self)
+        known = None if maker is None else _transports.get(maker)
+        if known is not None:  # the loop has called, and knows nothing of who asked for it
+            made.stack = known.stack
+        _transports.put(self, made)
+        original(self)
+
+    return start
+
+
+def _maker_of(connection: StreamTransport) -> Any:
+    """The connector that made *connection*, or the port that accepted it."""
+    connector = getattr(connection._on_lost, "__self__", None)
+    if isinstance(connector, Connector):
+        return connector
+    if not isinstance(connection, Connection):
+        return None
+    number = connection.getHost().port
+    ports = [thing for thing in connection._reactor._open if isinstance(thing, Port) and thing._host is not None]
+    return next((port for port in ports if port.getHost().port == number), None)
+
+
+PATCHES = Patches(
+    [
+        (TimerQueue, "add", _timer),
+        (ThreadPool, "_submit", _job),
+        (threadpool, "_perform", _perform),
+        (Port, "startListening", _port),
+        (Connector, "connect", _connector),
+        (StreamTransport, "start", _connection),
+    ]
+)

@@ -1,0 +1,352 @@
+"""What debugging knows of Deferreds: where each was made and fired, and in which thread.
+
+Switched on, methods of ours are replaced by ones that also record (``_PATCHES`` says which); switched off, the
+originals are back. So nothing is asked, stored or imported on any path while it is off. What is recorded is kept beside
+the Deferreds (`netcore._origins`), and goes with them.
+
+Rules that the reports follow:
+
+- *Fired in a foreign thread* is reported if the thread that the Deferred was made in runs an asyncio loop or a reactor
+  (or is the main thread, and the global reactor was made, which will run there), and the thread that fires is not that
+  loop's. Handing over by ``callFromThread`` fires in the Deferred's own thread and is never reported; nor is a Deferred
+  that a thread without a loop made for somebody else.
+- *Awaited in a foreign thread*, without its result, is refused if the loop that ran where the Deferred was made still
+  runs, and another one runs where it is awaited. (Without debugging, that is known of loops with a reactor only.)
+- *The functions that wait* for one that failed are shown outside its traceback, if they have not been resumed with the
+  failure: those that have are in it.
+
+Wrappers keep no Failure in a variable when they return, as `_chain` demands of everybody on the stack of a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from threading import get_ident
+from types import FrameType, TracebackType
+from typing import Any
+
+import netcore._log
+from netcore._current import reactor_of_thread
+from netcore._origins import Origins, Patches, Stack, is_machinery, stack_here, summary, text_of
+from netcore.defer import _asyncio, _conversions, _driver, _unhandled
+from netcore.defer._chain import FIRED, PENDING, Chain
+from netcore.defer._deferred import Deferred
+from netcore.defer._errors import AlreadyCalledError
+from netcore.defer._waiting import driver_of, frames_waiting_for
+from netcore.failure import Failure, _without_our_frames
+
+__all__ = ["DeferredOrigin", "getDebugging", "origins", "setDebugging", "thread_name"]
+
+logger = logging.getLogger("netcore.debug")
+
+MOST_PLACES = 1000  # that a report is made for: code made up at run time could have any number
+
+
+class DeferredOrigin(_unhandled.Origin):
+    """Where a Deferred was made, and where it was fired, if it was."""
+
+    __slots__ = ("coroutine", "fired", "fired_in", "loop", "made", "made_in", "since")
+
+    def __init__(self, coroutine: str | None) -> None:
+        self.made: Stack = stack_here()
+        self.made_in = get_ident()
+        self.since = time.monotonic()
+        loop = asyncio._get_running_loop()
+        self.loop = None if loop is None else weakref.ref(loop)
+        self.coroutine = coroutine
+        self.fired: Stack | None = None
+        self.fired_in = 0
+
+    def text(self, failure: Failure) -> str:
+        """For the report of *failure*, which nobody handled."""
+        coroutine = self.coroutine
+        if coroutine == _ENDED_AT_ONCE:
+            coroutine = _outermost_of(failure.tb)
+        what = "Deferred" if coroutine is None else f"Deferred of the coroutine {coroutine}"
+        text = f"\nThe {what} was made at\n{text_of(self.made)}"
+        if self.fired is not None:
+            where = "" if self.fired_in == self.made_in else f", in thread {thread_name(self.fired_in)},"
+            text += f"\nand {'fired' if coroutine is None else 'failed'}{where} at\n{text_of(self.fired)}"
+        return text
+
+    def attributes(self) -> dict[str, Any]:
+        """For the record of that report."""
+        return {"madeAt": summary(self.made), "firedAt": None if self.fired is None else summary(self.fired)}
+
+
+# Instead of a name: the coroutine never had to wait, and is gone. The traceback of what it failed with has its name.
+_ENDED_AT_ONCE = ""
+
+origins: Origins[DeferredOrigin] = Origins()
+_failed: Origins[weakref.ref[Deferred[Any]]] = Origins()  # Failure -> the Deferred of the coroutine that ended with it
+_reported: set[Any] = set()
+_lock = threading.RLock()
+
+
+def setDebugging(on: bool) -> None:
+    """Switch debugging of Deferreds on or off; both may be done again and again. `netcore.debug` does this and more.
+
+    Switched on: the report of an unhandled failure says where its Deferred was made and where it was fired, and so does
+    `AlreadyCalledError`; a Deferred fired in a thread that is not its reactor's is reported, once for each place
+    (logger ``netcore.debug``, level WARNING); one that is awaited in another loop's thread raises RuntimeError there;
+    and tracebacks have the functions that wait, without netcore's own frames. It costs several times what a Deferred
+    costs.
+
+    Threading: any thread.
+    """
+    with _lock:
+        if on:
+            _unhandled.set_origin_of(_origin_of)
+            _PATCHES.apply()
+        else:
+            _PATCHES.undo()
+            _unhandled.set_origin_of(None)
+            for known in (origins, _failed, _reported):
+                known.clear()
+
+
+def getDebugging() -> bool:
+    """Whether debugging of Deferreds is switched on."""
+    return _PATCHES.applied
+
+
+def thread_name(identifier: int) -> str:
+    """The name of a thread of that `threading.get_ident`. (``current_thread()`` would make up a Thread for a foreign
+    one.)"""
+    names = [thread.name for thread in threading.enumerate() if thread.ident == identifier]
+    return names[0] if names else str(identifier)
+
+
+def _outermost_of(tb: TracebackType | None) -> str | None:
+    """The name of the program's outermost function in *tb*."""
+    while tb is not None and is_machinery(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    return None if tb is None else tb.tb_frame.f_code.co_qualname
+
+
+def _origin_of(deferred: Any) -> DeferredOrigin | None:
+    """The origin of *deferred*, which fails right now."""
+    origin = origins.get(deferred)
+    if origin is not None and origin.fired is None:  # not by its own `errback`: by what it waited for, or a coroutine
+        origin.fired = stack_here()
+        origin.fired_in = get_ident()
+    return origin
+
+
+# What takes the place of methods
+
+
+def _made(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Chain, canceller: Callable[[Any], object] | None = None) -> None:
+        original(self, canceller)
+        coroutine: str | None = None
+        driver = driver_of(self)
+        if driver is not None:
+            coroutine = driver.generator.__qualname__
+        else:
+            caller = sys._getframe(1).f_back
+            if caller is not None and caller.f_code is _FINISH:  # through `succeed`
+                coroutine = _ENDED_AT_ONCE
+        origins.put(self, DeferredOrigin(coroutine))
+
+    return __init__
+
+
+def _fired_with_result(original: Callable[..., None]) -> Callable[..., None]:
+    def callback(self: Deferred[Any], result: Any) -> None:
+        _note_firing(self)
+        try:
+            original(self, result)
+        finally:
+            del result
+
+    return callback
+
+
+def _fired_with_failure(original: Callable[..., None]) -> Callable[..., None]:
+    def errback(self: Deferred[Any], fail: Failure | BaseException | None = None) -> None:
+        _note_firing(self)
+        try:
+            original(self, fail)
+        finally:
+            del fail
+
+    return errback
+
+
+def _note_firing(deferred: Deferred[Any]) -> None:
+    if deferred._state != PENDING:
+        return
+    origin = origins.get(deferred)
+    fired = stack_here()
+    if origin is not None:
+        origin.fired = fired
+        origin.fired_in = get_ident()
+    if deferred._thread != get_ident() and _belongs_to_a_loop(deferred, origin):
+        _report_thread(deferred, origin, fired)
+
+
+def _belongs_to_a_loop(deferred: Deferred[Any], origin: DeferredOrigin | None) -> bool:
+    """Whether *deferred*, which this thread fires and another made, should have been fired there."""
+    here = asyncio._get_running_loop()
+    home = _running_home(deferred, origin)
+    if home is not None:
+        return home is not here
+    return (
+        here is None
+        and deferred._thread == threading.main_thread().ident
+        and "reactor" in vars(sys.modules["netcore"])  # the global one
+    )
+
+
+def _running_home(deferred: Chain, origin: DeferredOrigin | None) -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in the thread of *deferred*, as far as is known."""
+    loops = [origin.loop() if origin is not None and origin.loop is not None else None]
+    reactor = reactor_of_thread(deferred._thread)
+    if reactor is not None:
+        loops.append(reactor.loop)
+    return next((loop for loop in loops if loop is not None and loop.is_running()), None)
+
+
+def _report_thread(deferred: Deferred[Any], origin: DeferredOrigin | None, fired: Stack) -> None:
+    key = None if origin is None else origin.made[-1:], fired[-1:]
+    if key in _reported or len(_reported) >= MOST_PLACES:
+        return
+    _reported.add(key)
+    logger.warning(
+        "A Deferred made in thread %s was fired in thread %s: its callbacks run there, at the same time as what its "
+        "reactor calls. Fire it by reactor.callFromThread(deferred.callback, result), or use threads.deferToThread(). "
+        "It was made %s\nand fired at\n%s",
+        thread_name(deferred._thread),
+        thread_name(get_ident()),
+        "before debugging was on" if origin is None else f"at\n{text_of(origin.made)}",
+        text_of(fired),
+        extra={"madeAt": None if origin is None else summary(origin.made), "firedAt": summary(fired)},
+        stacklevel=4,
+    )
+
+
+def _fired_again(original: Callable[..., None]) -> Callable[..., None]:
+    def _fired_again(self: Deferred[Any]) -> None:
+        try:
+            original(self)
+        except AlreadyCalledError as error:
+            origin = origins.get(self)
+            if origin is None:
+                raise
+            where = f"{error}\nIt was made at\n{text_of(origin.made)}"
+            if origin.fired is not None:
+                where += f"\nand fired at\n{text_of(origin.fired)}"
+            raise AlreadyCalledError(where) from None
+
+    return _fired_again
+
+
+def _awaited(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __await__(self: Deferred[Any]) -> Any:
+        if self._state < FIRED or self._paused:
+            elsewhere = _elsewhere(self)
+            if elsewhere is not None:
+                raise elsewhere
+        return original(self)
+
+    return __await__
+
+
+def _waited_for(original: Callable[..., Any]) -> Callable[..., Any]:
+    def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:
+        return original(deferred) or _elsewhere(deferred)
+
+    return belongs_elsewhere
+
+
+def _elsewhere(deferred: Chain) -> RuntimeError | None:
+    """The error for who awaits *deferred*, if it is another loop's; None if it may be awaited here."""
+    here = asyncio._get_running_loop()
+    if here is None or deferred._thread == get_ident():
+        return None
+    origin = origins.get(deferred)
+    home = _running_home(deferred, origin)
+    if home is None or home is here:
+        return None
+    made = "before debugging was on" if origin is None else f"at\n{text_of(origin.made)}"
+    return RuntimeError(
+        f"{deferred!r} belongs to another thread, {thread_name(deferred._thread)}, where {home!r} runs, and cannot be "
+        f"awaited in thread {thread_name(get_ident())}: call what makes it through threads.blockingCallFromThread(), "
+        f"or hand its result over by callFromThread(). It was made {made}"
+    )
+
+
+def _coroutine_ended(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _finish(result: Any, driver: Any) -> Any:
+        if driver is not None and isinstance(result, Failure):
+            _failed.put(result, weakref.ref(driver.deferred))
+        try:
+            return original(result, driver)
+        finally:
+            del result
+
+    return _finish
+
+
+# Tracebacks
+
+
+def _shown(original: Callable[[Failure], TracebackType | None]) -> Callable[[Failure], TracebackType | None]:
+    def traceback_shown(failure: Failure) -> TracebackType | None:
+        return _with_those_that_wait(failure, original(failure))
+
+    return traceback_shown
+
+
+def _as_text(original: Callable[..., str]) -> Callable[..., str]:
+    def getTraceback(self: Failure, elideFrameworkCode: bool = False, detail: str = "default") -> str:
+        shown = _with_those_that_wait(self, _without_our_frames(self.tb))
+        if shown is None or shown is self.tb:
+            return original(self, elideFrameworkCode, detail)
+        return original(Failure(self.value, self.type, shown), elideFrameworkCode, detail)
+
+    return getTraceback
+
+
+def _with_those_that_wait(failure: Failure, tb: TracebackType | None) -> TracebackType | None:
+    """*tb*, beneath the functions that wait for the coroutine that *failure* ended."""
+    reference = _failed.get(failure)
+    deferred = None if reference is None else reference()
+    if deferred is None:
+        return tb
+    shown = {id(frame) for frame, _ in traceback.walk_tb(tb)}
+    waiting: list[FrameType] = [
+        frame
+        for frame in frames_waiting_for(deferred)
+        if id(frame) not in shown and not is_machinery(frame.f_code.co_filename)
+    ]
+    for frame in reversed(waiting):
+        tb = TracebackType(tb, frame, frame.f_lasti, frame.f_lineno or frame.f_code.co_firstlineno)
+    return tb
+
+
+_FINISH = _driver._finish.__code__
+
+_PATCHES = Patches(
+    [
+        (Chain, "__init__", _made),
+        (Deferred, "callback", _fired_with_result),
+        (Deferred, "errback", _fired_with_failure),
+        (Deferred, "_fired_again", _fired_again),
+        (Deferred, "__await__", _awaited),
+        (_driver, "_finish", _coroutine_ended),
+        (_driver, "belongs_elsewhere", _waited_for),
+        (_asyncio, "belongs_elsewhere", _waited_for),
+        (_conversions, "belongs_elsewhere", _waited_for),
+        (Failure, "getTraceback", _as_text),
+        (netcore._log, "traceback_shown", _shown),
+    ]
+)

@@ -1,0 +1,178 @@
+"""What `pending` says of reactors, threads and asyncio's tasks; and of nothing when all of it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from netcore import debug, protocol
+from netcore.reactors import Reactor
+from tests.support.debugging import switched
+from tests.support.network import free_port
+
+DEADLINE = 60.0
+
+
+@pytest.fixture(params=[True, False], ids=["on", "off"])
+def on(request: pytest.FixtureRequest) -> Any:
+    with switched(request.param):
+        yield request.param
+
+
+def found(kind: str, mark: str) -> list[debug.Pending]:
+    return [each for each in debug.pending(kind) if mark in each.what]
+
+
+def check_place(each: debug.Pending, on: bool, line: str) -> None:
+    """*each* was made at *line*, if debugging is on; and says so."""
+    if on:
+        assert each.madeAt is not None
+        assert line in (each.madeAt[-1].line or "")
+        assert each.age is not None
+        assert f"    {each.madeAt[-1].line}" in str(each)
+    else:
+        assert each.madeAt is None
+        assert each.age is None
+        assert "before debugging was on" not in str(each)
+
+
+def some_timer() -> None:
+    """Is called later."""
+
+
+def test_timers(on: bool, reactor: Reactor) -> None:
+    call = reactor.callLater(1000, some_timer)
+    (waiting,) = found("timer", "some_timer")
+    check_place(waiting, on, "call = reactor.callLater(1000, some_timer)")
+    call.cancel()
+    assert found("timer", "some_timer") == []
+
+
+def some_job(begun: threading.Event, over: threading.Event) -> None:
+    begun.set()
+    over.wait(DEADLINE)
+
+
+def queued_job() -> None:
+    """Waits for a thread."""
+
+
+def test_jobs_running_and_queued(on: bool, run: Any, reactor: Reactor) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        reactor.suggestThreadPoolSize(1)
+        reactor.callInThread(some_job, begun, over)
+        reactor.callInThread(queued_job)
+        await asyncio.to_thread(begun.wait, DEADLINE)
+        (running,) = found("job", "some_job")
+        check_place(running, on, "reactor.callInThread(some_job, begun, over)")
+        assert "runs in thread netcore-pool-reactor-1" in running.what
+        assert "over.wait(DEADLINE)" in str(running)
+        (queued,) = found("job", "queued_job")
+        check_place(queued, on, "reactor.callInThread(queued_job)")
+        assert "queued in <ThreadPool reactor" in queued.what
+        over.set()
+
+    run(main)
+    assert found("job", "_job") == []
+
+
+def test_jobs_of_a_pool_that_has_not_started(on: bool, reactor: Reactor) -> None:
+    reactor.callInThread(queued_job)
+    (queued,) = found("job", "queued_job")
+    check_place(queued, on, "reactor.callInThread(queued_job)")
+
+
+class Quiet(protocol.Protocol):
+    """Says nothing."""
+
+
+class Telling(protocol.Factory):
+    """Tells of its one connection."""
+
+    def __init__(self) -> None:
+        self.connected = asyncio.get_running_loop().create_future()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.connected.get_loop().call_soon(self.connected.set_result, None)
+        return Quiet()
+
+
+class TellingClient(Telling, protocol.ClientFactory):
+    """The same, of a connection that it makes."""
+
+
+def test_ports_connectors_and_connections(on: bool, run: Any, reactor: Reactor) -> None:
+    async def main() -> None:
+        server, client = Telling(), TellingClient()
+        port = reactor.listenTCP(0, server, interface="127.0.0.1")
+        number = port.getHost().port
+        connector = reactor.connectTCP("127.0.0.1", number, client)
+
+        (listening,) = found("port", f"127.0.0.1:{number}")
+        check_place(listening, on, "port = reactor.listenTCP(0")
+        (connecting,) = found("connector", f"127.0.0.1:{number}")
+        check_place(connecting, on, "connector = reactor.connectTCP(")
+
+        await server.connected
+        await client.connected
+        assert found("connector", f"127.0.0.1:{number}") == []
+        (accepted,) = found("connection", f"connection 127.0.0.1:{number} to")
+        check_place(accepted, on, "port = reactor.listenTCP(0")
+        (made,) = found("connection", f" to 127.0.0.1:{number},")
+        check_place(made, on, "connector = reactor.connectTCP(")
+        connector.disconnect()
+        port.stopListening()
+
+    run(main)
+    for kind in ("port", "connector", "connection"):
+        assert found(kind, "127.0.0.1") == []
+
+
+def test_a_connector_that_is_done_does_not_wait(on: bool, run: Any, reactor: Reactor) -> None:
+    async def main() -> None:
+        failed = asyncio.get_running_loop().create_future()
+
+        class Failing(protocol.ClientFactory):
+            def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+                failed.set_result(None)
+
+        reactor.connectTCP("127.0.0.1", free_port(), Failing())
+        await failed
+        assert found("connector", "127.0.0.1") == []
+
+    run(main)
+
+
+async def some_task(never: asyncio.Future[None]) -> None:
+    await never  # here it stands
+
+
+def test_asyncio_tasks_of_an_attached_loop(on: bool) -> None:
+    async def main() -> None:
+        Reactor.current()
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(some_task(never), name="mine")
+        await asyncio.sleep(0)
+        (waiting,) = found("task", "mine, some_task()")
+        assert (waiting.waitsAt[-1].line or "").endswith("# here it stands")
+        assert "before debugging was on" not in str(waiting)
+        never.set_result(None)
+        await task
+        assert found("task", "mine") == []
+
+    asyncio.run(main())
+
+
+def test_other_threads_may_ask(on: bool, run: Any, reactor: Reactor) -> None:
+    async def main() -> None:
+        call = reactor.callLater(1000, some_timer)
+        assert len(await asyncio.to_thread(found, "timer", "some_timer")) == 1
+        assert "some_timer" in str(await asyncio.to_thread(debug.pending))
+        call.cancel()
+
+    run(main)

@@ -1,0 +1,138 @@
+"""When a callback counts as one that holds its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import FrameType
+
+import pytest
+
+from netcore.debug._holding import Judge, base_of, callback_in, frames_above
+
+
+def reported(judge: Judge, samples: list[tuple[float, object]]) -> list[tuple[float, object, float]]:
+    found = []
+    for now, token in samples:
+        held = judge.sample(now, token)
+        if held is not None:
+            found.append((now, token, held))
+    return found
+
+
+def test_an_activation_seen_for_as_long_as_the_threshold_is_reported_once() -> None:
+    samples = [(second / 10, "a") for second in range(50)]
+    assert reported(Judge(1.0), samples) == [(1.0, "a", 1.0)]
+
+
+def test_two_samples_are_enough() -> None:
+    assert reported(Judge(1.0), [(5.0, "a"), (9.0, "a")]) == [(9.0, "a", 4.0)]
+
+
+def test_less_than_the_threshold_is_not_reported() -> None:
+    assert reported(Judge(1.0), [(0.0, "a"), (0.99, "a"), (1.0, "b")]) == []
+
+
+def test_many_short_ones_are_not_reported() -> None:
+    assert reported(Judge(1.0), [(second / 10, f"call {second}") for second in range(100)]) == []
+
+
+def test_what_ran_before_and_after_another_did_not_run_all_the_time() -> None:
+    assert reported(Judge(1.0), [(0.0, "a"), (0.6, "b"), (1.2, "a"), (2.0, "a")]) == []
+
+
+def test_an_idle_loop_begins_anew() -> None:
+    assert reported(Judge(1.0), [(0.0, None), (5.0, None), (5.5, "a"), (6.0, None), (6.4, "a"), (7.0, "a")]) == []
+
+
+def test_the_second_that_holds_is_reported_too() -> None:
+    assert [token for _, token, _ in reported(Judge(1.0), [(0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "b")])] == [
+        "a",
+        "b",
+    ]
+
+
+def test_what_was_cleared_is_forgotten() -> None:
+    judge = Judge(1.0)
+    judge.sample(0.0, "a")
+    judge.clear()
+    assert judge.sample(2.0, "a") is None
+
+
+# Stacks, as they are
+
+
+def seen_in_a_callback(loop: asyncio.AbstractEventLoop) -> tuple[list[FrameType], list[FrameType]]:
+    """What is found in two activations of one callback in one turn."""
+    tokens: list[list[FrameType]] = []
+
+    def callback() -> None:
+        def inner() -> None:
+            frames: list[FrameType] = []
+            frames_above(sys._getframe(), base[0], frames)
+            found = callback_in(frames)
+            assert found is not None
+            end, start = found
+            names.append([frame.f_code.co_name for frame in frames[start:]])
+            tokens.append(frames[:end])
+
+        inner()
+
+    def beat() -> None:
+        base.append(base_of(sys._getframe()))
+
+    base: list[int] = []
+    names: list[list[str]] = []
+    loop.call_soon(beat)
+    loop.call_soon(callback)
+    loop.call_soon(callback)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert names == [["callback", "inner"]] * 2
+    first, second = tokens
+    return first, second
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_two_activations_of_one_function_differ(name: str) -> None:
+    from netcore.reactors._names import new_loop
+
+    loop = new_loop(name)
+    try:
+        first, second = seen_in_a_callback(loop)
+    finally:
+        loop.close()
+    assert first != second
+    first.clear()
+    second.clear()
+
+
+def test_a_thread_that_runs_no_loop_runs_no_callback() -> None:
+    frames: list[FrameType] = []
+    frames_above(sys._getframe(), 0, frames)
+    assert frames == []
+    assert callback_in(frames) is None
+
+
+def test_a_loop_that_only_runs_itself_runs_no_callback() -> None:
+    def stack_of(function: str) -> FrameType | None:
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code.co_name != function:
+            frame = frame.f_back
+        return frame
+
+    loop = asyncio.SelectorEventLoop()
+    seen: list[object] = []
+
+    def look() -> None:
+        frames: list[FrameType] = []
+        frames_above(stack_of("_run_once"), 0, frames)
+        seen.append([frame.f_code.co_name for frame in frames])
+        seen.append(callback_in(frames))
+        frames.clear()
+
+    loop.call_soon(look)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert seen == [["_run_once"], None]
