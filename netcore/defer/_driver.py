@@ -251,8 +251,8 @@ class CoroutineDriver(Driver):
         """Have the coroutine see asyncio's CancelledError where it waits, or will wait next; but not now."""
         if self.waiting is None or self.arrived is not _NOTHING or not self.cancel_waiting(message):
             self.unheard = asyncio.CancelledError(*message)
-        elif self.arrived is not _NOTHING:
-            (self.loop or asyncio.get_running_loop()).call_soon(self.go_on)
+        elif self.arrived is not _NOTHING and (loop := self.loop or asyncio._get_running_loop()) is not None:
+            loop.call_soon(self.go_on)
 
     def cancel_waiting(self, message: tuple[Any, ...]) -> bool:
         """Cancel what is waited for, without going on with what comes of it. Returns: whether it took it."""
@@ -356,10 +356,12 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
             waiting._add(driver)
         driver.waiting = waiting
         if driver.arrived is _NOTHING:
-            if driver.unheard is not None:  # it was cancelled, as a task is, while it ran
-                message, driver.unheard = driver.unheard.args, None
-                cast("CoroutineDriver", driver).withdraw(message)
-            return new
+            if driver.unheard is None:
+                return new
+            message, driver.unheard = driver.unheard.args, None  # it was cancelled, as a task is, while it ran
+            cast("CoroutineDriver", driver).withdraw(message)
+            if driver.arrived is _NOTHING or asyncio._get_running_loop() is not None:
+                return new
         driver.waiting = None
         result = driver.take()
         failed = isinstance(result, Failure)
