@@ -25,11 +25,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from netcore._current import current_reactor
 from netcore._log import log_failure
 from netcore.defer import CancelledError, Deferred, ensureDeferred
-from netcore.defer._asyncio import says_cancelled
-from netcore.defer._chain import PENDING, CancellingWaiter, Chain
+from netcore.defer._chain import CHAINED, PENDING, RUNNING, CancellingWaiter, Chain
 from netcore.defer._driver import CoroutineDriver
 from netcore.defer._unhandled import Told
-from netcore.failure import Failure
 from netcore.threads import deferToThreadPool
 
 if TYPE_CHECKING:
@@ -88,10 +86,10 @@ def is_cancellation(error: BaseException) -> bool:
 class _Listener(Protocol):
     """Who has the children: the scope."""
 
-    def children_cancelled(self, children: Children) -> None:
+    def _children_cancelled(self, children: Children) -> None:
         """They have just been cancelled, if need be for the first of ``children.errors``."""
 
-    def children_idle(self, children: Children) -> None:
+    def _children_idle(self, children: Children) -> None:
         """The last one that ran has ended."""
 
 
@@ -152,7 +150,7 @@ class Children:
         for child in list(self.running):
             if child in self.running:  # else another one's end has ended it
                 child.cancel(message)
-        self.listener.children_cancelled(self)
+        self.listener._children_cancelled(self)
 
     def owner_ended(self, why: str) -> Deferred[None] | None:
         """Cancel what runs. Returns: Deferred firing when the scope has ended; None: it has."""
@@ -182,7 +180,7 @@ class Children:
     def settle(self) -> None:
         """Tell the listener if nothing runs."""
         if not self.running and self.state is not State.ENDED:
-            self.listener.children_idle(self)
+            self.listener._children_idle(self)
 
     def _move(self, event: Event) -> None:
         after = TRANSITIONS.get((self.state, event))
@@ -198,8 +196,8 @@ async def _wait(deferred: Deferred[Any]) -> Any:
 class Child(CancellingWaiter):
     """One that runs, and the canceller of the Deferred that stands for it.
 
-    Attributes: *deferred*, that one, until it is fired; *work*, the coroutine's own Deferred, None before its first step is done and after
-        the last; *asked*, somebody asked for it to be cancelled.
+    Attributes: *deferred*, that one, until it is fired; *work*, the coroutine's own, None before its first step is done
+        and after the last; *asked*, somebody asked for it to be cancelled, with *message*.
     """
 
     __slots__ = ("asked", "children", "deferred", "message", "work")
@@ -244,20 +242,28 @@ class Child(CancellingWaiter):
         driver: Any = work._canceller
         if not isinstance(driver, CoroutineDriver):  # it has ended
             return
+        loop = asyncio._get_running_loop()
+        if loop is not None and isinstance(driver.waiting, Deferred) and driver.waiting._state == RUNNING:
+            # That one runs its callbacks, further up the stack, and takes no notice; but if they give it another one to
+            # wait for, it would.
+            loop.call_soon(self._withdraw_again, work, driver.waiting)
         if driver.task is not None:
             driver.task.cancel(*self.message)
-        elif driver.waiting is not None and driver.cancel_waiting(self.message):  # the same, where no loop has run
+        else:  # the same, where no loop has run to go on with it later
+            driver.withdraw(self.message)
             driver.go_on()
-            if driver.loop is None:
-                driver.direct = 0  # the driver takes it that only what has a loop is cancelled like this
-        else:
-            driver.unheard = asyncio.CancelledError(*self.message)
+
+    @staticmethod
+    def _withdraw_again(work: Deferred[Any], waited_for: Deferred[Any]) -> None:
+        driver: Any = work._canceller
+        if isinstance(driver, CoroutineDriver) and driver.waiting is waited_for and waited_for._state == CHAINED:
+            waited_for.cancel()
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
         """The coroutine has ended with *result*, or the thread's job."""
         self.work = None
         if failed:
-            if not self.asked or not self._was_cancelled(source, result):
+            if not self.asked or not self._was_cancelled(result.value):
                 self.children.note(result.value)
             result = Told(result)
         deferred = self._let_go()
@@ -269,10 +275,9 @@ class Child(CancellingWaiter):
             self.children.cancel_for_error()
         self.children.ended(self)
 
-    def _was_cancelled(self, source: Chain, failure: Failure) -> bool:
-        error = failure.value
+    def _was_cancelled(self, error: BaseException) -> bool:
         late = isinstance(error, Refused) and error.children is self.children
-        return late or is_cancellation(error) or says_cancelled(source, failure)
+        return late or is_cancellation(error)  # several Deferreds as one: the driver has found out whether that was it
 
     def _let_go(self) -> Deferred[Any] | None:
         """Its Deferred, to be fired; None: it has been. From now on neither refers to the other: a failure's frames

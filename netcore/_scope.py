@@ -194,7 +194,7 @@ class Scope:
 
     # What the children tell.
 
-    def children_cancelled(self, children: Children) -> None:
+    def _children_cancelled(self, children: Children) -> None:
         """They were cancelled: so is the body; or where there is none, the next child is among others."""
         if self._phase is _Phase.NEW:
             self._children = None
@@ -210,7 +210,7 @@ class Scope:
             self._interrupted = True
             self._task.cancel(why)
 
-    def children_idle(self, children: Children) -> None:
+    def _children_idle(self, children: Children) -> None:
         """None of them runs any more."""
         if self._emptied is not None:
             emptied, self._emptied = self._emptied, None

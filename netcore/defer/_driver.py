@@ -116,6 +116,7 @@ class Driver(CancellingWaiter):
 
         Returns: the error to be raised instead, as an asyncio Task does: it belongs to another loop. Or None.
         """
+        future._asyncio_future_blocking = False
         loop = future.get_loop()
         if loop is not self.loop:
             running = asyncio._get_running_loop()
@@ -124,7 +125,6 @@ class Driver(CancellingWaiter):
                     f"{future!r} belongs to another loop and cannot be awaited in this one: have it awaited there, by "
                     "asyncio.run_coroutine_threadsafe(), and take what that returns through asyncio.wrap_future()"
                 )
-        future._asyncio_future_blocking = False
         future.add_done_callback(self.future_done, context=self.context.copy())
         self.waiting = future
         return None
@@ -232,7 +232,7 @@ class CoroutineDriver(Driver):
             (waited_for, message), self.asked = self.asked, None
             if says_cancelled(waited_for, result):
                 result = Failure(asyncio.CancelledError(*message))
-            self.direct = self.thread
+            self.direct = self.thread if self.loop is not None else 0
         return result
 
     def wait_for_future(self, future: Any) -> RuntimeError | None:
@@ -307,9 +307,8 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
             result = returned.value
             break
         except asyncio.CancelledError as raised:  # it awaited an asyncio future: back to our terms
-            cancelled = CancelledError(*raised.args)
-            cancelled.__cause__ = raised
-            result = Failure(cancelled)
+            result = Failure(CancelledError(*raised.args))
+            result.value.__cause__ = caught(raised).value
             break
         except BaseException as raised:  # whatever it raises is its result, SystemExit included
             result = caught(raised)

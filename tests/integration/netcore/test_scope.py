@@ -477,6 +477,43 @@ def test_cancel_by_the_body_itself(run: Run) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("first_waits", [False, True])
+def test_a_child_that_cancels_its_own_scope_hears_of_it_at_its_next_wait(run: Run, first_waits: bool) -> None:
+    async def main() -> None:
+        waits = Forever()
+
+        async def cancels() -> None:
+            if first_waits:
+                await value(1)
+            s.cancel()
+            await waits.run()
+
+        async with netcore.scope() as s:
+            s.start(cancels())
+        assert waits.ended == [(asyncio.CancelledError, "its scope was cancelled")]
+
+    run(main)
+
+
+@everywhere
+def test_a_deferred_that_runs_its_callbacks_when_it_is_cancelled_is_cancelled_after_them(run: Run) -> None:
+    async def main() -> None:
+        child = Forever()
+        given: Deferred[None] = Deferred()
+
+        def cancels_and_goes_on(_: None) -> Deferred[None]:
+            s.cancel()
+            return ensureDeferred(child.run())
+
+        async with netcore.scope() as s:
+            s.start(given.addCallback(cancels_and_goes_on))
+            given.callback(None)
+        assert [each[0] for each in child.ended] == [asyncio.CancelledError]
+
+    run(main)
+
+
+@everywhere
 def test_cancel_before_the_scope_is_entered(run: Run) -> None:
     async def main() -> None:
         s = netcore.scope()

@@ -14,11 +14,12 @@ import pytest
 import netcore
 from netcore import _children, defer, task
 from netcore._children import TRANSITIONS, Children, Event, State
+from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import MultiService, Service
 from netcore.defer import CancelledError, Deferred, DeferredList, NotACoroutineError, gatherResults
 from netcore.error import ConnectionDone, ConnectionLost
 from netcore.failure import Failure
-from netcore.protocol import Protocol
+from netcore.protocol import Factory, Protocol
 from netcore.testing import StringTransport, connectedPair
 from tests.support.guard import Logged
 
@@ -343,20 +344,22 @@ def test_a_child_that_cancels_its_own_scope_hears_of_it_at_its_next_wait() -> No
 
 
 def test_a_child_that_cancels_its_scope_later_hears_of_it_at_its_next_wait() -> None:
-    scope = netcore.scope(service())
-    child = Child()
+    owner = service()
+    scope = netcore.scope(owner)
+    before, after = Child(), Child()
 
     async def cancels() -> None:
-        await child.waited
+        await before.waited
         scope.cancel()
-        await Deferred[None]()
+        await after.run()
 
     d = scope.start(cancels())
     other = Child()
     scope.start(other.run())
-    child.waited.callback(None)
-    assert other.heard == [(asyncio.CancelledError, "its scope was cancelled")]
-    assert isinstance(result_of(d).value, CancelledError)
+    before.waited.callback(None)
+    assert other.heard == after.heard == [(asyncio.CancelledError, "its scope was cancelled")]
+    assert result_of(d).check(CancelledError)
+    assert not owner._tied
 
 
 def test_a_child_is_cancelled_once() -> None:
@@ -650,6 +653,34 @@ def test_a_multiservice_waits_for_its_own_scopes_and_for_those_of_its_parts() ->
     assert stopped == []
     stubborn[0].then.callback(None)
     assert stopped == [[(True, None)]]
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_listening_service_waits_for_its_port_and_its_scopes(listening: bool) -> None:
+    closed: Deferred[None] = Deferred()
+
+    class Port:
+        def stopListening(self) -> Deferred[None]:
+            return closed
+
+    class Endpoint:
+        def listen(self, factory: object) -> Deferred[Any]:
+            return defer.succeed(Port())
+
+    endpoint: Any = Endpoint()
+    owner = StreamServerEndpointService(endpoint, Factory())
+    if listening:
+        owner.startService()
+    stubborn = Stubborn()
+    netcore.scope(owner).start(stubborn.run())
+    stopped: list[Any] = []
+    stopping = owner.stopService()
+    assert stopping is not None
+    stopping.addBoth(stopped.append)
+    closed.callback(None)
+    assert stopped == []
+    stubborn.then.callback(None)
+    assert stopped == [None]
 
 
 # ------------------------------------------------------------------------------------------------------------ lifecycle
