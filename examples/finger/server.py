@@ -248,10 +248,11 @@ class FingerService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, and close the database connections."""
-        super().stopService()
-        return ensureDeferred(self._stop())
+        return ensureDeferred(self._stop(super().stopService()))
 
-    async def _stop(self) -> None:
+    async def _stop(self, inherited: Deferred[None] | None) -> None:
+        if inherited is not None:
+            await inherited
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
