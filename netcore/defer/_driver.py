@@ -206,7 +206,8 @@ class CoroutineDriver(Driver):
                 self.loop = loop
                 self.direct = self.thread
         if self.task is None:
-            self.task = CoroutineTask(self.generator)
+            self.task = CoroutineTask()
+            self.task.coroutine = self.generator
             self.task.driver = self
         before = swap(loop, self.task)
         try:
@@ -434,7 +435,8 @@ def start_coroutine(coroutine: Any) -> Any:
     loop = asyncio._get_running_loop()
     if loop is None:
         return _started(context.run(advance, coroutine, context, None, None))
-    task = CoroutineTask(coroutine)
+    task = CoroutineTask()
+    task.coroutine = coroutine  # here, as an __init__ would cost 45 ns
     before = swap(loop, task)
     try:
         deferred: Any = context.run(advance, coroutine, context, None, None)

@@ -61,10 +61,11 @@ class _Ended(Waiter):
 class CoroutineTask:
     """The current task while *coroutine* runs, with the names, semantics and thread rules of `asyncio.Task`.
 
-    Here is what libraries ask of the current task, not all of a Task: who wants to wait for the coroutine has its
+    Whoever makes it sets *coroutine*. Here is what libraries ask of the current task, not all of a Task: who wants to wait for the coroutine has its
     Deferred.
     """
 
+    coroutine: Any
     # Not set before they become something else: most coroutines never hear of them (−100 of 1000 ns for a call).
     driver: CoroutineDriver | None = None  # when it has been suspended, and until it has ended
     unheard: asyncio.CancelledError | None = None  # it was cancelled before it had a driver
@@ -72,9 +73,6 @@ class CoroutineTask:
     callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
     loop: asyncio.AbstractEventLoop | None = None  # when somebody has asked to be told of the end
     name: str | None = None
-
-    def __init__(self, coroutine: Any) -> None:
-        self.coroutine = coroutine
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Raise `asyncio.CancelledError` in the coroutine, where it waits, or where it will wait next.
