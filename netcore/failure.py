@@ -186,7 +186,7 @@ class Failure(_Special):
         text = self._as_text(variables=detail == "verbose")
         if elideFrameworkCode:
             if text is getattr(self, "_text", None):
-                text = copy.deepcopy(text)
+                text = _copied(text)
             for each in _with_all_in_it(text):
                 mine = [frame for frame in each.stack if not _is_ours(frame.filename)]
                 each.stack = traceback.StackSummary.from_list(mine)
@@ -300,6 +300,16 @@ def _with_all_in_it(text: traceback.TracebackException) -> Iterator[traceback.Tr
         seen.add(id(each))
         yield each
         left += (each.__cause__, each.__context__, *(each.exceptions or ()))
+
+
+def _copied(text: traceback.TracebackException) -> traceback.TracebackException:
+    """A copy of *text* and of all in it. (`copy.deepcopy` would need a stack for hundreds of causes in a row.)"""
+    copies = {id(each): copy.copy(each) for each in _with_all_in_it(text)}
+    for each in copies.values():
+        each.__cause__ = each.__cause__ and copies[id(each.__cause__)]
+        each.__context__ = each.__context__ and copies[id(each.__context__)]
+        each.exceptions = each.exceptions and [copies[id(one)] for one in each.exceptions]
+    return copies[id(text)]
 
 
 _HOME = os.path.dirname(__file__) + os.sep

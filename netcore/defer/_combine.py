@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from netcore.defer._chain import PENDING, RUNNING, Chain, Waiter
-from netcore.defer._deferred import Deferred
+from netcore.defer._deferred import Deferred, SeveralAsOne
 from netcore.defer._errors import FailureGroup, FirstError
 from netcore.failure import Failure
 
@@ -46,7 +46,7 @@ class _Item(Waiter):
         return collected
 
 
-class DeferredList(Deferred[Any]):
+class DeferredList(SeveralAsOne):
     """Fires when all Deferreds of a list have fired, with a list of ``(success, result)`` in their order.
 
     The Deferreds stay usable: their results and failures are passed on to callbacks added later.
@@ -74,7 +74,6 @@ class DeferredList(Deferred[Any]):
         self._deferreds = list(deferredList)
         self.resultList: list[Any] = [None] * len(self._deferreds)
         self._missing = len(self._deferreds)
-        self._cancelling = False
         self.fireOnOneCallback = fireOnOneCallback
         self.fireOnOneErrback = fireOnOneErrback
         self.consumeErrors = consumeErrors
@@ -91,18 +90,8 @@ class DeferredList(Deferred[Any]):
         """How many of the list have fired."""
         return len(self._deferreds) - self._missing
 
-    def cancel(self) -> None:
-        """Cancel those of the list that have not fired, which fires this one; afterwards, cancel what this one waits
-        for."""
-        if self.called:
-            super().cancel()
-        elif not self._cancelling:  # one of them waits for this list: the two can only be left alone
-            self._cancelling = True
-            try:
-                for deferred in self._deferreds:
-                    deferred.cancel()
-            finally:
-                self._cancelling = False
+    def _to_cancel(self) -> list[Deferred[Any]]:
+        return self._deferreds
 
 
 class _Gathered(DeferredList):
@@ -152,31 +141,21 @@ class _Runner(Waiter):
         return race
 
 
-class _Race(Deferred[Any]):
+class _Race(SeveralAsOne):
     def __init__(self, deferreds: list[Deferred[Any]]) -> None:
         super().__init__()
         self._deferreds = deferreds
         self._failures: list[Any] = [None] * len(deferreds)
         self._missing = len(deferreds)
         self._won = False
-        self._cancelling = False
         for index, deferred in enumerate(deferreds):
             runner = _Runner()
             runner.race = self
             runner.index = index
             deferred._add(runner)
 
-    def cancel(self) -> None:
-        """Cancel all, which fires this one; afterwards, cancel what this one waits for."""
-        if self.called:
-            super().cancel()
-        elif not self._won and not self._cancelling:  # as in DeferredList
-            self._cancelling = True
-            try:
-                for deferred in self._deferreds:
-                    deferred.cancel()
-            finally:
-                self._cancelling = False
+    def _to_cancel(self) -> list[Deferred[Any]]:
+        return [] if self._won else self._deferreds
 
 
 def race(ds: Iterable[Deferred[T]]) -> Deferred[tuple[int, T]]:

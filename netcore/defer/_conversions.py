@@ -145,7 +145,7 @@ def _as_future(deferred: Deferred[T], loop: asyncio.AbstractEventLoop) -> asynci
 def _cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
     if type(deferred).cancel is Deferred.cancel:
         cancel(deferred, message)
-    else:  # a list has its own way
+    else:  # a subclass has its own way
         deferred.cancel()
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from netcore.interfaces import IReactorTime
 
-__all__ = ["Deferred", "cancel", "fail", "set_awaiting", "set_conversions", "succeed"]
+__all__ = ["Deferred", "SeveralAsOne", "cancel", "fail", "set_awaiting", "set_conversions", "succeed"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -572,28 +572,40 @@ def set_conversions(from_coroutine: Any, from_future: Any, as_future: Any) -> No
     _from_coroutine, _from_future, _as_future = from_coroutine, from_future, as_future
 
 
+class SeveralAsOne(Deferred[Any]):
+    """A Deferred made of others. Cancelled while it has no result, it has them cancelled, which fires it."""
+
+    def _to_cancel(self) -> Sequence[Deferred[Any]]:
+        """Those to be cancelled; those that have their results take no notice."""
+        raise NotImplementedError
+
+
 def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
     """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*."""
-    target = deferred
-    seen = {id(deferred)}
-    while True:  # down to what has no result yet; a loop, since 100,000 may wait for each other in a row
-        canceller = target._canceller
-        following: Any
-        if target._state == CHAINED:
-            following = target._result
+    left: list[Any] = [deferred]  # a loop, since 100,000 may wait for each other in a row
+    seen: dict[int, Any] = {}  # two that wait for each other can only be left alone
+    while left:
+        target = left.pop()
+        if target is None or id(target) in seen:
+            continue
+        seen[id(target)] = target
+        if type(target).cancel is not Deferred.cancel and target is not deferred:  # a subclass has its own way
+            target.cancel()
+        elif target._state == CHAINED:
+            left.append(target._result)
         elif target._state != PENDING:
-            return
-        elif isinstance(canceller, CancellingWaiter):
-            following = canceller.pass_on_cancel(message)
+            pass
+        elif isinstance(target, SeveralAsOne):
+            left += reversed(target._to_cancel())
+        elif isinstance(target._canceller, CancellingWaiter):
+            left.append(target._canceller.pass_on_cancel(message))
         else:
-            break
-        if following is None or id(following) in seen:  # two that wait for each other can only be left alone
-            return
-        if type(following).cancel is not Deferred.cancel:  # a subclass has its own way
-            following.cancel()
-            return
-        seen.add(id(following))
-        target = following
+            _cancel_one(target, message)
+
+
+def _cancel_one(target: Deferred[Any], message: tuple[Any, ...]) -> None:
+    """Call the canceller of *target*, which has no result, or do without one."""
+    canceller = target._canceller
     if canceller is None:
         target._canceller = _EAT_ONE
     else:

@@ -61,8 +61,8 @@ class _Ended(Waiter):
 class CoroutineTask:
     """The current task while *coroutine* runs, with the names, semantics and thread rules of `asyncio.Task`.
 
-    Whoever makes it sets *coroutine*. Here is what libraries ask of the current task, not all of a Task: who wants to wait for the coroutine has its
-    Deferred.
+    Whoever makes it sets *coroutine*. Here is what libraries ask of the current task, not all of a Task: who wants to
+    wait for the coroutine has its Deferred.
     """
 
     coroutine: Any

@@ -188,6 +188,52 @@ def test_cancel_while_it_runs_is_heard_at_the_next_wait(run: Run) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("waits", [True, False])
+def test_cancel_that_is_followed_by_no_wait_is_how_it_ends(run: Run, waits: bool) -> None:
+    async def main() -> None:
+        told: list[Any] = []
+
+        async def one() -> str:
+            if waits:
+                await asyncio.sleep(0)
+            current().add_done_callback(told.append)
+            current().cancel("enough")
+            return "lost, as a Task's is"
+
+        async def fails() -> None:
+            if waits:
+                await asyncio.sleep(0)
+            current().cancel()
+            raise KeyError("k")
+
+        failures: list[Failure] = []
+        ensureDeferred(one()).addErrback(failures.append)
+        ensureDeferred(fails()).addErrback(failures.append)
+        await turns()
+        assert [(failure.type, failure.value.args) for failure in failures] == [
+            (defer.CancelledError, ("enough",)),
+            (KeyError, ("k",)),
+        ]
+        assert len(told) == 1
+
+    run(main)
+
+
+@everywhere
+def test_cancelled_in_its_last_step_it_may_have_taken_it_back(run: Run) -> None:
+    async def main() -> None:
+        async def one() -> str:
+            current().cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await turns()
+            return "went on"
+
+        assert await ensureDeferred(one()) == "went on"
+
+    run(main)
+
+
+@everywhere
 def test_cancel_between_the_result_and_the_next_step_is_not_lost(run: Run) -> None:
     async def main() -> None:
         future: asyncio.Future[int] = asyncio.Future()
@@ -319,6 +365,30 @@ def test_done_callbacks_are_called_by_the_loop(run: Run, when: str, waits: bool)
     run(main)
 
 
+def test_a_coroutine_that_ends_when_its_loop_has_stopped_keeps_its_result() -> None:
+    d: Deferred[None] = Deferred()
+    told: list[Any] = []
+    waiting: list[Deferred[int]] = []
+
+    async def one() -> int:
+        current().add_done_callback(told.append)
+        await d
+        return 5
+
+    async def main() -> None:
+        waiting.append(ensureDeferred(one()))
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+        d.callback(None)
+        assert waiting[0].result == 5
+        loop.run_until_complete(asyncio.sleep(0))
+        assert len(told) == 1
+    finally:
+        loop.close()
+
+
 @everywhere
 def test_it_has_a_name_a_coroutine_and_a_loop(run: Run) -> None:
     async def main() -> None:
@@ -392,6 +462,34 @@ def test_a_tasks_message_reaches_what_a_netcore_coroutine_waits_for() -> None:
             await task
         assert heard == [("closing time",)]
         assert caught.value.args == ("closing time",)
+
+    in_asyncio(main)
+
+
+@pytest.mark.parametrize("several", [lambda ds: defer.gatherResults(ds, consumeErrors=True), defer.race])
+def test_a_tasks_message_reaches_each_of_several(several: Callable[[list[Deferred[Any]]], Deferred[Any]]) -> None:
+    heard: list[tuple[Any, ...]] = []
+
+    async def one(never: Any) -> None:
+        try:
+            await never
+        except (defer.CancelledError, asyncio.CancelledError) as error:
+            heard.append(error.args)
+            raise
+
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+        waiting = several([ensureDeferred(one(Deferred())), ensureDeferred(one(future))])
+
+        async def waits() -> None:
+            await waiting
+
+        task = asyncio.create_task(waits())
+        await turns()
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert heard == [("enough",), ("enough",)]
 
     in_asyncio(main)
 
@@ -506,5 +604,98 @@ def test_one_that_has_its_result_or_was_made_where_no_loop_runs_is_taken(run: Ru
             assert await theirs == "fired"
         asyncio.get_running_loop().call_soon(made[0].callback, "from nowhere")
         assert await made[0] == "from nowhere"
+
+    run(main)
+
+
+class ALoopElsewhere:
+    """Another thread's loop, which runs, and a future of it."""
+
+    def __enter__(self) -> asyncio.Future[str]:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        return self.loop.create_future()
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+@everywhere
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_future_of_another_loop_is_refused_where_it_is_awaited(run: Run, waits: bool) -> None:
+    async def main() -> None:
+        async def one() -> str:
+            if waits:
+                await turns()
+            with pytest.raises(RuntimeError, match="belongs to another loop"):
+                await theirs
+            await turns()
+            return "went on"
+
+        with ALoopElsewhere() as theirs:
+            assert await ensureDeferred(one()) == "went on"
+
+            @inlineCallbacks
+            def other() -> Any:
+                yield theirs
+
+            with pytest.raises(RuntimeError, match="belongs to another loop"):
+                await other()
+
+    run(main)
+
+
+def test_without_a_loop_here_one_of_a_loop_that_runs_elsewhere_is_refused() -> None:
+    async def one() -> None:
+        with pytest.raises(RuntimeError, match="belongs to another loop"):
+            await theirs
+
+    with ALoopElsewhere() as theirs:
+        assert ensureDeferred(one()).result is None
+
+
+def test_begun_before_the_loop_runs_it_may_await_a_future_of_that_loop() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        future: asyncio.Future[str] = loop.create_future()
+
+        async def one() -> str:
+            return await future
+
+        waiting = ensureDeferred(one())
+        future.set_result("done")
+        loop.run_until_complete(asyncio.sleep(0))
+        assert waiting.result == "done"
+    finally:
+        loop.close()
+
+
+@everywhere
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_its_deferred_cancelled_any_asyncio_sleep_raises_asyncios_error(run: Run, seconds: float) -> None:
+    async def main() -> None:
+        heard: list[BaseException] = []
+
+        async def one() -> None:
+            try:
+                for _ in range(1000):
+                    await asyncio.sleep(seconds)
+            except BaseException as error:
+                heard.append(error)
+                raise
+
+        async def waits() -> None:
+            await waiting
+
+        waiting = ensureDeferred(one())
+        task = asyncio.create_task(waits())
+        await turns()
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [(type(error), error.args) for error in heard] == [(asyncio.CancelledError, ("enough",))]
 
     run(main)

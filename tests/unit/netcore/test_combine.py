@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -163,3 +164,15 @@ class TestLists:
 
     def test_the_first_of_an_empty_list_never_comes(self) -> None:
         assert not DeferredList([], fireOnOneCallback=True).called
+
+
+@pytest.mark.parametrize("several", [lambda d: DeferredList([d], consumeErrors=True), lambda d: race([d])])
+def test_cancelling_many_within_each_other_needs_no_stack(several: Callable[[Deferred[Any]], Deferred[Any]]) -> None:
+    innermost: Deferred[Any] = Deferred()
+    outer = innermost
+    for _ in range(10_000):
+        outer = several(outer)
+    outer.cancel()
+    outer.addErrback(lambda _: None)
+    assert innermost.called
+    assert outer.called

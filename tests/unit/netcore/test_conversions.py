@@ -56,6 +56,19 @@ class TestExecute:
         with pytest.raises(TypeError, match="through maybeDeferred"):
             execute(lambda: succeed(1))
 
+    def test_a_coroutine_is_no_result_and_is_not_left_unawaited(self) -> None:
+        async def never() -> None: ...
+
+        coroutines: list[Any] = []
+
+        def begins() -> Any:
+            coroutines.append(never())
+            return coroutines[0]
+
+        with pytest.raises(TypeError, match="through maybeDeferred"):
+            execute(begins)
+        assert coroutines[0].cr_frame is None
+
     def test_a_traceback_begins_in_the_callable(self) -> None:
         def explode() -> None:
             raise KeyError("k")

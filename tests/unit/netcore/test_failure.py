@@ -296,6 +296,16 @@ class TestOurFrames:
         assert failure.getTraceback(elideFrameworkCode=True) == told
         assert "in raiseException" in failure.getTraceback()
 
+    def test_a_thousand_causes_in_a_row_need_no_stack(self) -> None:
+        error = ValueError(0)
+        for number in range(1, 1000):
+            effect = ValueError(number)
+            effect.__cause__ = error
+            error = effect
+        failure = Failure(error)
+        failure.cleanFailure()
+        assert failure.getTraceback(elideFrameworkCode=True) == failure.getTraceback()
+
     def test_a_traceback_without_them_is_a_new_one(self) -> None:
         def names(tb: TracebackType | None) -> list[str]:
             return [frame.f_code.co_name for frame, _ in traceback.walk_tb(tb)]

@@ -422,6 +422,22 @@ class TestQueue:
             coroutine.throw(CancelledError())
         assert queue.pending == [1, 2]
 
+    @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
+    def test_items_that_reached_nobody_are_in_their_order_again(self, order: list[int]) -> None:
+        queue: DeferredQueue[int] = DeferredQueue()
+
+        async def takes() -> None:
+            await queue.get()
+
+        coroutines = [takes() for _ in order]
+        for coroutine in coroutines:
+            coroutine.send(None)
+        for number in range(4):
+            queue.put(number)
+        for index in order:
+            coroutines[index].close()
+        assert queue.pending == [0, 1, 2, 3]
+
     def test_an_item_that_reached_nobody_goes_to_the_next_that_waits(self) -> None:
         queue: DeferredQueue[int] = DeferredQueue()
 
