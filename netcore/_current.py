@@ -22,31 +22,42 @@ __all__ = [
     "enter",
     "leave",
     "reactor_of_thread",
+    "reactor_where",
     "reactors_by_thread",
     "running_reactor",
     "set_attach",
+    "this_thread",
 ]
 
 
 class _Thread(threading.local):
+    """This thread.
+
+    Attributes: *reactor*, which runs in it; *number*, its `threading.get_ident`, always as the same object: a later
+        thread may come to have the same number, but not this int.
+    """
+
     reactor: Reactor | None = None
 
+    def __init__(self) -> None:
+        self.number = threading.get_ident()
 
-_thread = _Thread()
+
+this_thread = _Thread()
 _by_thread: dict[int, Reactor] = {}  # thread identifier -> the reactor that runs, or is attached, there
 _attach: Callable[[asyncio.AbstractEventLoop], Reactor] | None = None
 
 
 def enter(reactor: Reactor) -> None:
     """*reactor* now runs this thread."""
-    _thread.reactor = reactor
-    _by_thread[threading.get_ident()] = reactor
+    this_thread.reactor = reactor
+    _by_thread[this_thread.number] = reactor
 
 
 def leave(reactor: Reactor) -> None:
     """*reactor* runs, or is attached to, no thread any more."""
-    if _thread.reactor is reactor:
-        _thread.reactor = None
+    if this_thread.reactor is reactor:
+        this_thread.reactor = None
     for identifier, known in list(_by_thread.items()):
         if known is reactor:
             del _by_thread[identifier]
@@ -60,15 +71,15 @@ def set_attach(attach: Callable[[asyncio.AbstractEventLoop], Reactor]) -> None:
 
 def running_reactor() -> Reactor | None:
     """The reactor that runs in this thread, one attached to this thread's running asyncio loop, or None."""
-    if _thread.reactor is not None:
-        return _thread.reactor
+    if this_thread.reactor is not None:
+        return this_thread.reactor
     loop = asyncio._get_running_loop()
     if loop is None:
         return None
     if _attach is None:
         importlib.import_module("netcore.reactors")
         assert _attach is not None
-    reactor = _by_thread[threading.get_ident()] = _attach(loop)
+    reactor = _by_thread[this_thread.number] = _attach(loop)
     return reactor
 
 
@@ -76,6 +87,14 @@ def reactor_of_thread(identifier: int) -> Reactor | None:
     """The reactor that runs in, or is attached to, the thread with that `threading.get_ident`; None if none is
     known."""
     return _by_thread.get(identifier)
+
+
+def reactor_where(number: int) -> Reactor | None:
+    """As `reactor_of_thread`, for a ``this_thread.number``, and never that of a later thread with the same number."""
+    for known, reactor in list(_by_thread.items()):
+        if known is number:
+            return reactor
+    return None
 
 
 def reactors_by_thread() -> dict[int, Reactor]:

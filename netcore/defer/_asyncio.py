@@ -16,7 +16,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import Any
 
-from netcore._current import reactor_of_thread
+from netcore._current import reactor_where
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
 from netcore.defer._deferred import Deferred, cancel, set_awaiting
@@ -170,7 +170,7 @@ def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:
     thread = deferred._thread
     if thread == get_ident():
         return None
-    reactor = reactor_of_thread(thread)
+    reactor = reactor_where(thread)
     if reactor is None or not reactor.loop.is_running():
         return None
     return RuntimeError(

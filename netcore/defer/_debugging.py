@@ -62,7 +62,14 @@ class DeferredOrigin(_unhandled.Origin):
         self.loop = None if loop is None else weakref.ref(loop)
         self.coroutine = coroutine
         self.fired: Stack | None = None
-        self.fired_in = 0
+        self.fired_in: str | None = None  # the other thread; by name, for it may have ended when the report is due
+
+    def note_firing(self) -> Stack:
+        """It is fired here and now. Returns: where that is."""
+        self.fired = fired = stack_here()
+        thread = get_ident()
+        self.fired_in = None if thread == self.made_in else thread_name(thread)
+        return fired
 
     def text(self, failure: Failure) -> str:
         """For the report of *failure*, which nobody handled."""
@@ -72,7 +79,7 @@ class DeferredOrigin(_unhandled.Origin):
         what = "Deferred" if coroutine is None else f"Deferred of the coroutine {coroutine}"
         text = f"\nThe {what} was made at\n{text_of(self.made)}"
         if self.fired is not None:
-            where = "" if self.fired_in == self.made_in else f", in thread {thread_name(self.fired_in)},"
+            where = "" if self.fired_in is None else f", in thread {self.fired_in},"
             text += f"\nand {'fired' if coroutine is None else 'failed'}{where} at\n{text_of(self.fired)}"
         return text
 
@@ -135,8 +142,7 @@ def _origin_of(deferred: Any) -> DeferredOrigin | None:
     """The origin of *deferred*, which fails right now."""
     origin = origins.get(deferred)
     if origin is not None and origin.fired is None:  # not by its own `errback`: by what it waited for, or a coroutine
-        origin.fired = stack_here()
-        origin.fired_in = get_ident()
+        origin.note_firing()
     return origin
 
 
@@ -185,10 +191,7 @@ def _note_firing(deferred: Deferred[Any]) -> None:
     if deferred._state != PENDING:
         return
     origin = origins.get(deferred)
-    fired = stack_here()
-    if origin is not None:
-        origin.fired = fired
-        origin.fired_in = get_ident()
+    fired = stack_here() if origin is None else origin.note_firing()
     if deferred._thread != get_ident() and _belongs_to_a_loop(deferred, origin):
         _report_thread(deferred, origin, fired)
 

@@ -699,3 +699,14 @@ def test_its_deferred_cancelled_any_asyncio_sleep_raises_asyncios_error(run: Run
         assert [(type(error), error.args) for error in heard] == [(asyncio.CancelledError, ("enough",))]
 
     run(main)
+
+
+def test_one_of_a_thread_that_has_ended_is_not_taken_for_that_of_a_later_one_with_its_number() -> None:
+    async def main() -> None:
+        with Elsewhere() as theirs:
+            ours: Deferred[str] = Deferred()
+            ours._thread = int(str(theirs._thread))  # as it is when the system gives the number anew
+            asyncio.get_running_loop().call_soon(ours.callback, "taken")
+            assert await ours == "taken"
+
+    in_asyncio(main)
