@@ -108,7 +108,9 @@ class Driver(CancellingWaiter):
         """What has arrived, once; and what is to be raised in its place."""
         result, self.arrived = self.arrived, _NOTHING
         if self.unheard is not None and result is not _NOTHING:
-            result, self.unheard = Failure(self.unheard), None
+            if not (isinstance(result, Failure) and result.check(CancelledError)):  # else an earlier cancel is heard
+                result = Failure(self.unheard)
+            self.unheard = None
         return result
 
     def wait_for_future(self, future: Any) -> RuntimeError | None:
@@ -132,6 +134,8 @@ class Driver(CancellingWaiter):
     def future_done(self, future: Any) -> None:
         """The asyncio future it waited for is done."""
         self.arrived = None
+        if self.unheard is not None and future.cancelled():
+            self.unheard = None  # as in `take`
         del future  # as in `_resume`
         self.go_on()
 
@@ -228,13 +232,13 @@ class CoroutineDriver(Driver):
         return self.resume_otherwise()
 
     def take(self) -> Any:
-        result = super().take()
-        if self.asked is not None and result is not _NOTHING:
+        if self.asked is not None and self.arrived is not _NOTHING:
             (waited_for, message), self.asked = self.asked, None
-            if says_cancelled(waited_for, result):
-                result = Failure(asyncio.CancelledError(*message))
             self.direct = self.thread if self.loop is not None else 0
-        return result
+            if says_cancelled(waited_for, self.arrived):
+                self.arrived = Failure(asyncio.CancelledError(*message))
+                self.unheard = None
+        return super().take()
 
     def wait_for_future(self, future: Any) -> RuntimeError | None:
         elsewhere = super().wait_for_future(future)
@@ -260,7 +264,8 @@ class CoroutineDriver(Driver):
         waiting = self.waiting
         if not isinstance(waiting, Deferred):
             return bool(waiting.cancel(*message))
-        self.asked = waiting, message
+        if self.asked is None:  # else what it was cancelled with before is still to be heard
+            self.asked = waiting, message
         self.direct = 0
         self.waiting = None  # so what arrives is kept
         if type(waiting).cancel is Deferred.cancel:

@@ -234,6 +234,33 @@ def test_cancelled_in_its_last_step_it_may_have_taken_it_back(run: Run) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("waited_for", ["deferred", "list", "coroutine", "future"])
+def test_cancelled_twice_it_hears_the_first_message_as_a_task_does(run: Run, waited_for: str) -> None:
+    async def main() -> None:
+        tasks: list[asyncio.Task[Any]] = []
+        heard: list[Any] = []
+
+        async def one(never: Any) -> None:
+            tasks.append(current())
+            try:
+                await never
+            except asyncio.CancelledError as error:
+                heard.append(error.args)
+            await turns()
+
+        for start in asyncio.create_task, ensureDeferred:
+            never: Any = asyncio.Future() if start is asyncio.create_task else interrupts(waited_for)[0]()
+            waiting: Any = start(one(never))
+            await turns()
+            tasks[-1].cancel("first")
+            tasks[-1].cancel("second")
+            await waiting
+        assert heard == [("first",), ("first",)]
+
+    run(main)
+
+
+@everywhere
 def test_cancel_between_the_result_and_the_next_step_is_not_lost(run: Run) -> None:
     async def main() -> None:
         future: asyncio.Future[int] = asyncio.Future()
