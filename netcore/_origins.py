@@ -13,6 +13,7 @@ away. A WeakKeyDictionary would call ``__hash__`` and ``__eq__``, which a subcla
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import selectors
 import sys
@@ -33,8 +34,8 @@ Stack = tuple[tuple[str, int, str], ...]  # (file, line, function), outermost fi
 
 DEPTH = 6  # frames of a stack that are kept: enough to see how one came there
 
-_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 _BENEATH = frozenset({selectors.__file__, threading.__file__, "<frozen runpy>", "<frozen importlib._bootstrap>"})
+_PACKAGES_BENEATH = tuple(package.__path__[0] + os.sep for package in (asyncio, concurrent.futures))
 _UVLOOP = os.sep + "uvloop" + os.sep
 
 _RUNS_A_LOOP = frozenset({"BaseEventLoop.run_forever", "Reactor.run", "Runner.run"})
@@ -47,7 +48,7 @@ def is_machinery(filename: str) -> bool:
     known = _machinery.get(filename)
     if known is None:
         known = _machinery[filename] = (
-            _is_ours(filename) or filename.startswith(_ASYNCIO) or filename in _BENEATH or _UVLOOP in filename
+            _is_ours(filename) or filename.startswith(_PACKAGES_BENEATH) or filename in _BENEATH or _UVLOOP in filename
         )
     return known
 

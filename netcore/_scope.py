@@ -84,8 +84,8 @@ class Scope:
 
     Tied to a connection or a service: when the connection is lost, or the service stopped, the scope ends as by
     `cancel`, also if it is entered only later. The children of a connection are cancelled before its protocol hears
-    ``connectionLost``; what ``stopService`` returns waits for those of the service. The owner holds the scope only
-    while something runs in it. It need not be entered::
+    ``connectionLost``, and see that after it, in the loop's next turn; what ``stopService`` returns waits for those of
+    the service. The owner holds the scope only while something runs in it. It need not be entered::
 
         def connectionMade(self):
             self.scope = netcore.scope(self)

@@ -13,7 +13,9 @@ as early as may be: what was made before is not known. Then
 - a Deferred *fired in a thread* that is not its reactor's is reported with both places (and works all the same); one
   that is awaited in another loop's thread raises RuntimeError there;
 - a callback that *holds the loop* for longer than a tenth of a second is reported with its stack, taken while it runs
-  (attributes ``heldFor`` and ``heldBy``); on uvloop not one that has no Python frames at all;
+  (attributes ``heldFor`` and ``heldBy``), if a reactor runs the loop or is attached to it. A C function that another
+  thread had called, or that is a callback of a Deferred, looks like many short calls and is not reported, nor on uvloop
+  one that has no Python frames at all;
 - `pending` says where each thing was made;
 - *tracebacks* have also the functions that wait for the one that failed and have not heard of it yet. In every mode
   they are one stack, outermost first, and what is logged is without netcore's own frames; with debugging on,

@@ -253,7 +253,10 @@ def _stack_of_job(innermost: FrameType | None) -> list[FrameType] | None:
 
 
 def _what_runs(stack: list[FrameType]) -> str:
-    return stack[0].f_code.co_qualname + "()" if stack else "a function without frames"
+    for frame in stack:
+        if not is_machinery(frame.f_code.co_filename):  # as what wraps a job of a scope is
+            return frame.f_code.co_qualname + "()"
+    return "a function without frames"
 
 
 _FINDERS: tuple[tuple[frozenset[str], Callable[[], Iterator[Pending]]], ...] = (

@@ -53,6 +53,7 @@ class FirstError(Exception):
         super().__init__(failure, index)
         self.subFailure = failure
         self.index = index
+        self.__cause__ = failure.value  # so that a report has its traceback, where nobody else tells of it
 
     def __str__(self) -> str:
         return f"FirstError[#{self.index}, {self.subFailure}]"

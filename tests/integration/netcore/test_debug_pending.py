@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import netcore
 from netcore import debug, protocol
 from netcore.reactors import Reactor
 from tests.support.debugging import switched
@@ -79,6 +80,20 @@ def test_jobs_running_and_queued(on: bool, run: Any, reactor: Reactor) -> None:
 
     run(main)
     assert found("job", "_job") == []
+
+
+def test_a_job_of_a_scope_has_the_name_of_what_was_asked_for(on: bool, run: Any) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        async with netcore.scope() as scope:
+            scope.deferToThread(some_job, begun, over)
+            await asyncio.to_thread(begun.wait, DEADLINE)
+            (running,) = found("job", "some_job()")
+            check_place(running, on, "scope.deferToThread(some_job, begun, over)")
+            over.set()
+
+    run(main)
 
 
 def test_jobs_of_a_pool_that_has_not_started(on: bool, reactor: Reactor) -> None:

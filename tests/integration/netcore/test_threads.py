@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from netcore.defer import CancelledError, Deferred, fail, gatherResults, succeed
+from netcore.defer import CancelledError, Deferred, fail, gatherResults, setUnhandledFailureHook, succeed
 from netcore.error import ReactorNotRunning
 from netcore.reactors import Reactor
 from netcore.task import deferLater
@@ -181,6 +182,23 @@ class TestDeferToThread:
                 await deferToThread(lambda: 1 / 0)
 
         run(main)
+
+    def test_a_failure_that_nobody_handles_is_reported_without_the_garbage_collector(
+        self, run: Run, logged: Logged
+    ) -> None:
+        async def main() -> None:
+            reported = threading.Event()
+            before = setUnhandledFailureHook(lambda failure: reported.set())
+            gc.disable()
+            try:
+                deferToThread(lambda: 1 / 0)
+                assert await deferToThread(reported.wait, WAIT)
+            finally:
+                gc.enable()
+                setUnhandledFailureHook(before)
+
+        run(main)
+        logged.take(ZeroDivisionError)
 
     def test_the_reactor_turns_while_threads_are_busy(self, reactor: Reactor, run: Run) -> None:
         go_on = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,14 @@ from netcore.defer import (
     Deferred,
     DeferredList,
     FailureGroup,
+    FirstError,
     fail,
     gatherResults,
     race,
     succeed,
 )
 from netcore.failure import Failure
+from tests.support.guard import Logged
 
 
 def outcome_of(d: Deferred[Any]) -> Any:
@@ -176,3 +179,14 @@ def test_cancelling_many_within_each_other_needs_no_stack(several: Callable[[Def
     outer.addErrback(lambda _: None)
     assert innermost.called
     assert outer.called
+
+
+def test_a_first_error_that_nobody_handled_is_reported_with_the_traceback_of_what_failed(logged: Logged) -> None:
+    def parse(text: str) -> int:
+        return int(text)
+
+    gatherResults([succeed("no number").addCallback(parse)], consumeErrors=True)
+    (record,) = logged.take(FirstError)
+    text = logging.Formatter().format(record)
+    assert "in parse\n    return int(text)" in text
+    assert "direct cause" in text

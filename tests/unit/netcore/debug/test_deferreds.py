@@ -7,6 +7,7 @@ import gc
 import logging
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
@@ -125,6 +126,20 @@ def test_the_hook_gets_the_failure_as_ever(logged: Logged) -> None:
         defer.setUnhandledFailureHook(before)
     only(logged)
     assert [type(failure.value) for failure in told] == [ZeroDivisionError]
+
+
+def test_a_report_names_the_thread_that_fired_though_that_has_ended(logged: Logged) -> None:
+    made = [make()]
+    in_a_thread(lambda: fire(made[0]))
+    made.clear()
+    assert "and fired, in thread some-worker, at\n" in only(logged).getMessage()
+
+
+def test_a_place_in_an_executors_thread_is_without_the_frames_of_concurrent_futures(logged: Logged) -> None:
+    with ThreadPoolExecutor() as executor:
+        executor.submit(lambda: fire(make())).result()
+    record = only(logged)
+    assert [frame.name.rpartition(".")[2] for frame in record.madeAt] == ["<lambda>", "make"]  # type: ignore[attr-defined]
 
 
 def test_what_was_made_before_is_reported_without(not_debugging: None, logged: Logged) -> None:
