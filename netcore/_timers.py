@@ -108,7 +108,10 @@ class DelayedCall:
         assert self._what is not None
         context, func, args, kwargs = self._what
         self._finish(_State.CALLED)
-        context.run(func, *args, **kwargs)
+        try:
+            context.run(func, *args, **kwargs)
+        finally:
+            del func, args, kwargs  # may be a Deferred's, and this frame in the traceback that its failure holds
 
     def _require_waiting(self) -> None:
         if self._state is _State.CALLED:

@@ -143,7 +143,10 @@ class LoopingCall:
             self._make_call()
         else:
             self._schedule()
-        return deferred
+        try:
+            return deferred
+        finally:
+            del deferred  # as in `_make_call`
 
     def stop(self) -> None:
         """End. If a call is being made, that is the last one.
@@ -176,6 +179,7 @@ class LoopingCall:
         self._call = None
         run = self._calling = self._deferred
         maybeDeferred(self.f, *self.a, **self.kw).addCallbacks(self._called, self._failed, (run,), None, (run,))
+        del run  # this frame may be in the traceback that its failure holds
 
     def _called(self, result: Any, run: Deferred[LoopingCall]) -> None:
         self._calling = None
@@ -195,6 +199,7 @@ class LoopingCall:
         else:
             self._begin_again()
         run.errback(failure)
+        del failure, run  # as in `_make_call`
 
     def _begin_again(self) -> None:
         """The last call of a run that was stopped is over: if a new run waits for that, it begins."""

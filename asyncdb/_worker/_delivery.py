@@ -130,3 +130,6 @@ class Delivery:
                     self._undelivered(value)
             except Exception:
                 logger.exception("pool %s: a result could not be delivered", self._name)
+            # If a callback fails, this frame is in its traceback: it shall keep neither, so that a failure that nobody
+            # handles is reported when the Deferred goes.
+            deferred = value = None

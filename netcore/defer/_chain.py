@@ -33,7 +33,8 @@ Invariants:
   them): no entry is lost, runs twice or gets a result that is not its own.
 - No cycles. A traceback keeps frames alive, each frame keeps its caller (from Python 3.12 on, generators' frames too),
   and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
-  still has a Failure in a variable when it returns: it would hold the traceback that holds it.
+  still has a Failure in a variable when it returns: it would hold the traceback that holds it. Nor a Deferred that may
+  hold one: so the failure that nobody handles is reported when the user's last reference to its Deferred goes.
 - A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
   Deferred would cost 76 ns each); when it is collected still armed, it reports.
 """
@@ -121,6 +122,7 @@ class Chain(_Special):
             if self._state == FIRED and not self._paused:
                 self._state = RUNNING  # as `claim`, which costs a call
                 run_one(self, entry, self._result, False)
+                del self, entry  # see "no cycles"
                 return
             self._first = entry
         else:
@@ -132,6 +134,7 @@ class Chain(_Special):
             self._tail = cell
         if self._state >= FIRED:
             run(self)
+            del self, entry
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain:
         """As an entry of *source*, which this one waited for: take its result, as a `Waiter` does."""
@@ -186,6 +189,7 @@ def run(current: Chain) -> None:
     """Run the entries of *current*, if it has a result and is not paused, and then of all that waited for it."""
     if claim(current):
         run_on(current)
+        del current  # see "no cycles"
 
 
 def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
@@ -224,6 +228,7 @@ def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
             run_on(current, following)
         elif following is not None:
             run_on(following)
+    del current, entry, following
 
 
 def run_on(current: Chain, following: Chain | None = None) -> None:
@@ -233,6 +238,8 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
         current: is RUNNING: the caller has fired or claimed it.
         following: another one that is RUNNING and comes first.
     """
+    inner: Any
+    entry: Any
     held: list[Chain] = []  # RUNNING, with entries left, when those that wait for them have run
     if following is not None:
         rest(current, current._result)
@@ -302,10 +309,11 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
             if (current._first is not None or current._more is not None) and claim(current):
                 # They are left because something that waited comes first, or were added by another thread just now.
                 held.append(current)
-        result = None  # see "no cycles"
+        result = inner = entry = cell = None  # see "no cycles"
         if following is not None:
             current = following
         elif held:
             current = held.pop()
         else:
+            del current, following
             return

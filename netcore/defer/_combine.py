@@ -43,6 +43,7 @@ class _Item(Waiter):
         else:
             return None
         collected._state = RUNNING
+        collected._deferreds = []  # not to be kept alive, nor to keep this alive, by those that have not fired
         return collected
 
 
@@ -88,7 +89,7 @@ class DeferredList(SeveralAsOne):
     @property
     def finishedCount(self) -> int:
         """How many of the list have fired."""
-        return len(self._deferreds) - self._missing
+        return len(self.resultList) - self._missing
 
     def _to_cancel(self) -> list[Deferred[Any]]:
         return self._deferreds
@@ -138,6 +139,7 @@ class _Runner(Waiter):
                 return None
             race._result = (self.index, result)
         race._state = RUNNING
+        race._deferreds = []  # as in `_Item`
         return race
 
 

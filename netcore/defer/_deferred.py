@@ -258,7 +258,10 @@ class Deferred(Chain, Generic[T]):
             self._add((callback, errback, *args, callbackKeywords, errbackKeywords))
         else:
             self._add((callback, errback))
-        return self
+        try:
+            return self
+        finally:
+            del self  # see "no cycles" in `_chain`
 
     @overload
     def addCallback(
@@ -289,7 +292,10 @@ class Deferred(Chain, Generic[T]):
             if self._state == FIRED and not self._paused:
                 self._state = RUNNING
                 run_one(self, entry, self._result, False)
-                return self
+                try:
+                    return self
+                finally:
+                    del self, entry  # see "no cycles" in `_chain`
             self._first = entry
         else:
             cell = [entry, None]
@@ -300,7 +306,10 @@ class Deferred(Chain, Generic[T]):
             self._tail = cell
         if self._state >= FIRED:
             run(self)
-        return self
+        try:
+            return self
+        finally:
+            del self, entry
 
     @overload
     def addErrback(
@@ -328,7 +337,10 @@ class Deferred(Chain, Generic[T]):
         if not callable(errback):
             raise TypeError(f"an errback must be callable, not {errback!r}")
         self._add((None, errback, (), args, None, kwargs) if args or kwargs else (None, errback))
-        return self
+        try:
+            return self
+        finally:
+            del self  # see "no cycles" in `_chain`
 
     @overload
     def addBoth(
@@ -354,7 +366,10 @@ class Deferred(Chain, Generic[T]):
         if not callable(callback):
             raise TypeError(f"a callback must be callable, not {callback!r}")
         self._add((callback, callback, args, args, kwargs, kwargs) if args or kwargs else (callback, callback))
-        return self
+        try:
+            return self
+        finally:
+            del self  # see "no cycles" in `_chain`
 
     def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
         """Fire *d* with the result or Failure that is there at this place of the chain; this one goes on with None.
@@ -377,7 +392,7 @@ class Deferred(Chain, Generic[T]):
                 raise TypeError("callback() cannot take a Deferred: return it from a callback, or use chainDeferred")
             if isinstance(result, Failure):
                 self.errback(result)
-                del result  # see "no cycles" in `_chain`
+                del result, self  # see "no cycles" in `_chain`
                 return
         if self._state != PENDING:
             self._fired_again()
@@ -390,6 +405,7 @@ class Deferred(Chain, Generic[T]):
         self._state = RUNNING
         if self._more is not None:
             run_on(self)
+            del self, entry
             return
         self._first = None
         # From here on as `run_one`; that call, and looking at what *entry* is not, cost 70 of 400 ns.
@@ -407,17 +423,20 @@ class Deferred(Chain, Generic[T]):
             outcome = self._result
         else:
             run_one(self, entry, result, False)
+            del self, entry  # see "no cycles" in `_chain`
             return
         self._result = outcome
         if outcome is not None and isinstance(outcome, _Special):
             del outcome
             run_on(self, following)
+            del self, entry, following
             return
         self._state = FIRED
         if (self._first is not None or self._more is not None) and claim(self):
             run_on(self, following)
         elif following is not None:
             run_on(following)
+        del self, entry, following
 
     def errback(self, fail: Failure | BaseException | None = None) -> None:
         """Fire with a failure: run the errbacks.
@@ -450,7 +469,7 @@ class Deferred(Chain, Generic[T]):
             run_one(self, entry, fail, True)
         else:
             run_on(self)
-        del fail  # see "no cycles" in `_chain`
+        del fail, self, entry  # see "no cycles" in `_chain`
 
     def _fired_again(self) -> None:
         if self._canceller is not _EAT_ONE:

@@ -72,7 +72,7 @@ class Driver(CancellingWaiter):
         self.waiting: Any = None
         self.arrived: Any = _NOTHING
         self.unheard: BaseException | None = None
-        self.deferred: Deferred[Any] = Deferred(cast("Any", self))
+        self.deferred: Any = Deferred(cast("Any", self))
         self.thread = self.direct = self.deferred._thread
 
     def run(self) -> Chain | None:
@@ -103,6 +103,7 @@ class Driver(CancellingWaiter):
         deferred = self.run()
         if deferred is not None:
             run_on(deferred)
+            del deferred  # see "no cycles" in `_chain`
 
     def take(self) -> Any:
         """What has arrived, once; and what is to be raised in its place."""
@@ -372,8 +373,11 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
         failed = isinstance(result, Failure)
 
     ended = _finish(result, driver)
-    result = None  # see "no cycles" in `_chain`
-    return ended
+    result = new = None  # see "no cycles" in `_chain`
+    try:
+        return ended
+    finally:
+        del ended
 
 
 def _to_be_waited_for(yielded: Any, generator: Any) -> Any:
@@ -408,12 +412,10 @@ def _finish(result: Any, driver: Driver | None) -> Chain | None:
     if driver.unheard is not None and not isinstance(result, Failure):  # as asyncio: it was to end cancelled
         result = Failure(CancelledError(*driver.unheard.args))
     deferred: Chain = driver.deferred
-    deferred._canceller = None
+    deferred._canceller = driver.deferred = None  # they refer to each other, and frames to *driver*
     if isinstance(driver, CoroutineDriver) and driver.task is not None:
-        driver.task.driver = None  # they refer to each other
+        driver.task.driver = None
         driver.task = None
-        if driver.unheard is not None and not isinstance(result, Failure):
-            result = Failure(CancelledError(*driver.unheard.args))  # the last it did; a Task is cancelled then, too
     if deferred._state != PENDING:  # somebody else fired what is the coroutine's to fire
         logger.error("The Deferred of a coroutine was fired from outside: its own result is lost: %r", result)
         return None
@@ -425,7 +427,10 @@ def _finish(result: Any, driver: Driver | None) -> Chain | None:
 def _started(deferred: Any) -> Any:
     if deferred._state == RUNNING:
         run_on(deferred)  # it waited, for a moment only
-    return deferred
+    try:
+        return deferred
+    finally:
+        del deferred  # see "no cycles" in `_chain`
 
 
 def start_generator(generator: Any) -> Any:
@@ -447,13 +452,14 @@ def start_coroutine(coroutine: Any) -> Any:
         deferred: Any = context.run(advance, coroutine, context, None, None)
     finally:
         swap(loop, before)
-    if task.unheard is not None and deferred._state == FIRED:  # see `_finish`
+    if task.unheard is not None and deferred._state == FIRED:  # as in `_finish`
         deferred = fail(CancelledError(*task.unheard.args))
     if task.callbacks is not None:
-        if task.unheard is not None and deferred._state == FIRED:  # as in `_finish`
-            deferred = fail(CancelledError(*task.unheard.args))
         task.watch(deferred)
-    return _started(deferred)
+    try:
+        return _started(deferred)
+    finally:
+        del deferred  # see "no cycles" in `_chain`
 
 
 def start_awaitable(awaitable: Awaitable[T]) -> Any:

@@ -78,6 +78,7 @@ class ThreadCalls:
                     raise
                 except BaseException:  # CancelledError too
                     log_failure(logger, Failure(), "%r, called from a thread, raised", call.args[0])
+                del call  # may be a Deferred's, and this frame in the traceback that its failure holds
         finally:
             if calls and not self._woken:
                 self._woken = True

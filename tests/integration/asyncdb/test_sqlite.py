@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sqlite3
 import threading
 from pathlib import Path
@@ -12,10 +14,11 @@ import pytest
 from asyncdb import ConnectionPool, PoolClosed
 from asyncdb.adbapi import Connection, Transaction
 from asyncdb.testing import ScriptedDriver
-from netcore.defer import gatherResults
+from netcore.defer import gatherResults, setUnhandledFailureHook
 from netcore.reactors import Reactor
 from tests.integration.asyncdb.running import Drive
 from tests.integration.asyncdb.test_calls import reached
+from tests.support.guard import Logged
 
 
 @pytest.fixture
@@ -247,3 +250,27 @@ def test_the_pool_uses_the_reactor_of_its_options(path: str) -> None:
     reactor.run(installSignalHandlers=False)
     reactor.dispose()
     assert heard == [[(1,)]]
+
+
+def test_what_a_callback_raises_is_reported_when_nobody_handles_it_and_not_at_the_next_collection(
+    drive: Drive, path: str, logged: Logged
+) -> None:
+    def unpack(rows: Any) -> Any:
+        raise LookupError(rows)
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", path) as pool:
+            pool.runQuery("SELECT 1").addCallback(unpack)
+            async with asyncio.timeout(10):
+                await heard.wait()
+
+    heard = asyncio.Event()
+    gc.collect()
+    gc.disable()
+    previous = setUnhandledFailureHook(lambda _: heard.set())
+    try:
+        drive(main)
+    finally:
+        setUnhandledFailureHook(previous)
+        gc.enable()
+    assert len(logged.take(LookupError)) == 1
