@@ -203,11 +203,16 @@ def say_what_to_type(service: FingerService, arguments: argparse.Namespace) -> N
     host = "localhost" if arguments.interface in {"", "127.0.0.1", "0.0.0.0"} else arguments.interface
     bracketed = f"[{host}]" if ":" in host else host
     database = make_url(arguments.db).render_as_string(hide_password=True)
-    print(f"finger listens on {arguments.interface}:{port}; its people are in {database}")
-    print("From another terminal, in this folder:")
-    print(f"    {python()} -m examples.finger finger alice@{bracketed}:{port}")
-    print(f"    printf 'alice\\r\\n' | nc {host} {port}")
-    print("Ctrl-C ends it.", flush=True)
+    lines = [
+        f"finger listens on {arguments.interface}:{port}; its people are in {database}",
+        "From another terminal, in this folder:",
+        f"    {python()} -m examples.finger finger alice@{bracketed}:{port}",
+        f"    printf 'alice\\r\\n' | nc {host} {port}",
+        "Ctrl-C ends it.",
+        "",
+    ]
+    # In one piece, line ends included, so that what is logged meanwhile stands before or after it.
+    print("\n".join(lines), end="", flush=True)
 
 
 def python() -> str:
