@@ -29,9 +29,9 @@ from netcore.defer._asyncio import Awaiting, belongs_elsewhere, says_cancelled
 from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
 from netcore.defer._deferred import Deferred, cancel, fail, logger, succeed
 from netcore.defer._errors import CancelledError
-from netcore.defer._task import CoroutineTask, current, swap
+from netcore.defer._task import CoroutineTask, current_tasks
 from netcore.error import ReactorNotRunning
-from netcore.failure import Failure
+from netcore.failure import Failure, _Special
 
 __all__ = ["Return", "start_awaitable", "start_coroutine", "start_generator"]
 
@@ -196,7 +196,7 @@ class CoroutineDriver(Driver):
         if self.loop is None:
             self.direct = 0
         else:
-            task: CoroutineTask = cast("Any", current(self.loop))
+            task: CoroutineTask = current_tasks.get(self.loop)
             self.task = task
             task.driver = self
             self.unheard, task.unheard = task.unheard, None
@@ -214,20 +214,28 @@ class CoroutineDriver(Driver):
             self.task = CoroutineTask()
             self.task.coroutine = self.generator
             self.task.driver = self
-        before = swap(loop, self.task)
+        before = current_tasks.get(loop)
+        current_tasks[loop] = self.task
         try:
             return self.context.run(advance, self.generator, self.context, self, _NOTHING)
         finally:
-            swap(loop, before)
+            if before is None:
+                del current_tasks[loop]
+            else:
+                current_tasks[loop] = before
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
         if not failed and self.waiting is not None and get_ident() == self.direct:
             loop: Any = self.loop  # there is one, else it is not direct
-            before = swap(loop, self.task)
+            before = current_tasks.get(loop)
+            current_tasks[loop] = self.task
             try:
                 return self.context.run(advance, self.generator, self.context, self, result)
             finally:
-                swap(loop, before)
+                if before is None:
+                    del current_tasks[loop]
+                else:
+                    current_tasks[loop] = before
         self.arrived = result
         del result  # see "no cycles" in `_chain`
         return self.resume_otherwise()
@@ -372,6 +380,11 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
         result = driver.take()
         failed = isinstance(result, Failure)
 
+    if driver is None and (result is None or not isinstance(result, _Special)):
+        new = Deferred()  # as in `_finish`: three calls, of which most coroutines need none
+        new._result = result
+        new._state = FIRED
+        return new
     ended = _finish(result, driver)
     result = new = None  # see "no cycles" in `_chain`
     try:
@@ -447,17 +460,23 @@ def start_coroutine(coroutine: Any) -> Any:
         return _started(context.run(advance, coroutine, context, None, None))
     task = CoroutineTask()
     task.coroutine = coroutine  # here, as an __init__ would cost 45 ns
-    before = swap(loop, task)
+    before = current_tasks.get(loop)
+    current_tasks[loop] = task
     try:
         deferred: Any = context.run(advance, coroutine, context, None, None)
     finally:
-        swap(loop, before)
-    if task.unheard is not None and deferred._state == FIRED:  # as in `_finish`
-        deferred = fail(CancelledError(*task.unheard.args))
-    if task.callbacks is not None:
+        if before is None:
+            del current_tasks[loop]
+        else:
+            current_tasks[loop] = before
+    if task.callbacks is not None:  # somebody asks for more than the result
+        if task.unheard is not None and deferred._state == FIRED:  # as in `_finish`
+            deferred = fail(CancelledError(*task.unheard.args))
         task.watch(deferred)
+    if deferred._state == RUNNING:
+        run_on(deferred)  # as in `_started`
     try:
-        return _started(deferred)
+        return deferred
     finally:
         del deferred  # see "no cycles" in `_chain`
 
