@@ -22,7 +22,7 @@ comma := ,
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run test test-3.13 check format lint types layers coverage bench build venvs clean
+.PHONY: help run test test-3.13 check check-3.11 check-3.13 format lint types layers coverage bench build venvs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,13 +39,19 @@ test-3.13: $(VENV313)/.has-test ## the same on Python 3.13
 	@$(VENV313)/bin/python -m pytest --loop $(LOOP) $(ARGS)
 
 # All tests on each of the two Pythons and, at that, on each of the two loops; and those that meet sockets, threads and
-# signals on the other pairs as well.
+# signals on the other pairs as well. The two Pythons at a time, each of which says what it has to say when it is through.
 check: ## every check there is: format, lint, types, layers, tests on 3.11 and 3.13, asyncio's loop and uvloop's
 	@$(MAKE) lint
 	@$(MAKE) types
 	@$(MAKE) layers
-	@$(MAKE) test LOOP=asyncio
+	@$(MAKE) $(VENV)/.has-test $(VENV313)/.has-test
+	@$(MAKE) --jobs=2 --output-sync=target check-3.11 check-3.13
+
+check-3.11:
 	@$(MAKE) test LOOP=uvloop ARGS=tests/integration
+	@$(MAKE) test LOOP=asyncio
+
+check-3.13:
 	@$(MAKE) test-3.13 LOOP=asyncio ARGS=tests/integration
 	@$(MAKE) test-3.13 LOOP=uvloop
 
