@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 from netcore._interface import implementer
 from netcore.interfaces import IAddress
 
-__all__ = ["IPv4Address", "IPv6Address"]
+__all__ = ["HostnameAddress", "IPv4Address", "IPv6Address", "UNIXAddress"]
 
 
 @implementer(IAddress)
@@ -31,3 +32,28 @@ class IPv6Address:
     port: int
     flowInfo: int = 0
     scopeID: int = 0
+
+
+@implementer(IAddress)
+@dataclass(frozen=True, slots=True)
+class UNIXAddress:
+    """One end of a connection over a UNIX socket.
+
+    Args:
+        name: the path, as bytes (str is encoded as file names are); on Linux, one that begins with a NUL is an abstract
+            name; None: it has none, as clients as a rule.
+    """
+
+    name: bytes | None
+
+    def __init__(self, name: str | bytes | None) -> None:
+        object.__setattr__(self, "name", None if name is None or not name else os.fsencode(name))
+
+
+@implementer(IAddress)
+@dataclass(frozen=True, slots=True)
+class HostnameAddress:
+    """A place that is connected to by name: *hostname*, as bytes, and *port*."""
+
+    hostname: bytes
+    port: int

@@ -21,19 +21,26 @@ __all__ = [
     "ConnectionAborted",
     "ConnectionClosed",
     "ConnectionDone",
+    "ConnectionFdescWentAway",
     "ConnectionLost",
     "ConnectionRefusedError",
     "DNSLookupError",
+    "InvalidAddressError",
+    "MessageLengthError",
+    "MulticastJoinError",
     "NoProtocol",
     "NoRouteError",
     "NoSuchReactor",
     "NotConnectingError",
+    "NotListeningError",
     "ReactorAlreadyInstalledError",
     "ReactorAlreadyRunning",
     "ReactorNotRunning",
     "TCPTimedOutError",
     "TimeoutError",
     "UnknownHostError",
+    "UnsupportedAddressFamily",
+    "UnsupportedSocketType",
     "UserError",
     "getConnectError",
 ]
@@ -91,6 +98,41 @@ class CannotListenError(BindError):
 
     def __str__(self) -> str:
         return f"Couldn't listen on {self.interface or 'any'}:{self.port}: {self.socketError}."
+
+
+class MulticastJoinError(Exception):
+    """A group could not be joined or left."""
+
+
+class MessageLengthError(Exception):
+    """A datagram is longer than the network takes: send less at a time."""
+
+
+class InvalidAddressError(ValueError):
+    """An address is not of the kind that is wanted.
+
+    Attributes: *address*, as given; *message*, what is wanted instead.
+    """
+
+    def __init__(self, address: object, message: str) -> None:
+        super().__init__(address, message)
+        self.address = address
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.address!r} {self.message}"
+
+
+class UnsupportedAddressFamily(Exception):
+    """A socket is of a family (AF_INET and the like) that cannot be used in this way."""
+
+
+class UnsupportedSocketType(Exception):
+    """A socket is of a type (SOCK_STREAM and the like) that cannot be used in this way."""
+
+
+class NotListeningError(RuntimeError):
+    """The port does not listen."""
 
 
 class ConnectError(Exception):
@@ -153,6 +195,10 @@ class ConnectionDone(ConnectionClosed):
 
 class ConnectionLost(ConnectionClosed):
     """The connection to the other side was lost in a non-clean fashion."""
+
+
+class ConnectionFdescWentAway(ConnectionLost):
+    """The descriptor of the connection was closed behind its back, or is none that can be watched."""
 
 
 class ConnectionAborted(ConnectionLost):

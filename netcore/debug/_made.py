@@ -16,10 +16,9 @@ from netcore import threadpool
 from netcore._origins import Origins, Patches, stack_here
 from netcore._timers import TimerQueue
 from netcore.threadpool import ThreadPool
-from netcore.transports._connect import Connector
-from netcore.transports._connection import Connection
-from netcore.transports._listen import Port
 from netcore.transports._stream import StreamTransport
+from netcore.transports._stream_connector import StreamConnector
+from netcore.transports._stream_port import StreamPort
 
 __all__ = ["PATCHES", "Made", "forget", "made_of", "made_with", "running_in"]
 
@@ -100,7 +99,7 @@ def _perform(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _port(original: Callable[..., None]) -> Callable[..., None]:
-    def startListening(self: Port) -> None:
+    def startListening(self: StreamPort) -> None:
         _transports.put(self, Made())
         original(self)
 
@@ -108,7 +107,7 @@ def _port(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _connector(original: Callable[..., None]) -> Callable[..., None]:
-    def connect(self: Connector) -> None:
+    def connect(self: StreamConnector) -> None:
         _transports.put(self, Made())
         original(self)
 
@@ -131,13 +130,16 @@ def _connection(original: Callable[..., None]) -> Callable[..., None]:
 def _maker_of(connection: StreamTransport) -> Any:
     """The connector that made *connection*, or the port that accepted it."""
     connector = getattr(connection._on_lost, "__self__", None)
-    if isinstance(connector, Connector):
+    if isinstance(connector, StreamConnector):
         return connector
-    if not isinstance(connection, Connection):
-        return None
-    number = connection.getHost().port
-    ports = [thing for thing in connection._reactor._open if isinstance(thing, Port) and thing._host is not None]
-    return next((port for port in ports if port.getHost().port == number), None)
+    host: Any = getattr(connection, "_host", None)
+    ports = [thing for thing in connection._reactor._open if isinstance(thing, StreamPort) and thing._host is not None]
+    return next((port for port in ports if _place(port._host) == _place(host)), None)
+
+
+def _place(address: Any) -> Any:
+    """A port's number, since one may be listened on at all of the machine's addresses; or an address without one."""
+    return getattr(address, "port", address)
 
 
 PATCHES = Patches(
@@ -145,8 +147,8 @@ PATCHES = Patches(
         (TimerQueue, "add", _timer),
         (ThreadPool, "_submit", _job),
         (threadpool, "_perform", _perform),
-        (Port, "startListening", _port),
-        (Connector, "connect", _connector),
+        (StreamPort, "startListening", _port),
+        (StreamConnector, "connect", _connector),
         (StreamTransport, "start", _connection),
     ]
 )

@@ -27,10 +27,10 @@ from netcore.defer._waiting import driver_of, entries_of, frames_of
 from netcore.reactors import Reactor
 from netcore.reactors._reactor import live
 from netcore.threadpool import ThreadPool, _perform, _Worker
-from netcore.transports._connect import Connector
-from netcore.transports._listen import Port
 from netcore.transports._states import ConnectorState
 from netcore.transports._stream import StreamTransport
+from netcore.transports._stream_connector import StreamConnector
+from netcore.transports._stream_port import StreamPort
 
 __all__ = ["KINDS", "Pending", "PendingList", "pending", "printPending"]
 
@@ -187,11 +187,11 @@ def _timers(reactor: Reactor) -> Iterator[Pending]:
 
 def _transports(reactor: Reactor) -> Iterator[Pending]:
     for thing in list(reactor._open):
-        if isinstance(thing, Port):
+        if isinstance(thing, StreamPort):
             yield _found_made("port", thing, made_of(thing))
         elif isinstance(thing, StreamTransport):
             yield _found_made("connection", thing, made_of(thing))
-        elif isinstance(thing, Connector) and thing.state == ConnectorState.CONNECTING.value:
+        elif isinstance(thing, StreamConnector) and thing.state == ConnectorState.CONNECTING.value:
             yield _found_made("connector", thing, made_of(thing))
 
 

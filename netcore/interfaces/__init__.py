@@ -6,28 +6,68 @@ Each is one declaration, read by type checkers as a `typing.Protocol` and by the
 """
 
 from netcore._interface import Interface, adapt, implementer, provides
-from netcore.interfaces._endpoint import IStreamClientEndpoint, IStreamServerEndpoint
-from netcore.interfaces._protocol import ILoggingContext, IProtocol, IProtocolFactory
-from netcore.interfaces._reactor import (
+from netcore.interfaces._descriptor import (
+    IFileDescriptor,
+    IReadDescriptor,
+    IReadWriteDescriptor,
+    IWriteDescriptor,
+)
+from netcore.interfaces._endpoint import (
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from netcore.interfaces._network import (
     IConnector,
-    IDelayedCall,
     IListeningPort,
+    IReactorMulticast,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorUDP,
+    IReactorUNIX,
+    IReactorUNIXDatagram,
+)
+from netcore.interfaces._protocol import (
+    IFileDescriptorReceiver,
+    IHalfCloseableProtocol,
+    ILoggingContext,
+    IProtocol,
+    IProtocolFactory,
+)
+from netcore.interfaces._reactor import (
+    IDelayedCall,
     IReactorCore,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorInThreads,
-    IReactorTCP,
     IReactorThreads,
     IReactorTime,
 )
-from netcore.interfaces._service import IProcess, IService, IServiceCollection
+from netcore.interfaces._resolver import (
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IReactorPluggableResolver,
+    IResolutionReceiver,
+    IResolverSimple,
+)
+from netcore.interfaces._service import (
+    IProcess,
+    IService,
+    IServiceCollection,
+)
 from netcore.interfaces._transport import (
     IAddress,
     IConsumer,
+    IMulticastTransport,
     IProducer,
     IPullProducer,
     IPushProducer,
     ITCPTransport,
     ITransport,
+    IUDPTransport,
+    IUNIXDatagramConnectedTransport,
+    IUNIXDatagramTransport,
+    IUNIXTransport,
 )
 
 __all__ = [
@@ -35,8 +75,14 @@ __all__ = [
     "IConnector",
     "IConsumer",
     "IDelayedCall",
+    "IFileDescriptor",
+    "IFileDescriptorReceiver",
+    "IHalfCloseableProtocol",
+    "IHostResolution",
+    "IHostnameResolver",
     "IListeningPort",
     "ILoggingContext",
+    "IMulticastTransport",
     "IProcess",
     "IProducer",
     "IProtocol",
@@ -44,17 +90,34 @@ __all__ = [
     "IPullProducer",
     "IPushProducer",
     "IReactorCore",
+    "IReactorFDSet",
     "IReactorFromThreads",
     "IReactorInThreads",
+    "IReactorMulticast",
+    "IReactorPluggableNameResolver",
+    "IReactorPluggableResolver",
+    "IReactorSocket",
     "IReactorTCP",
     "IReactorThreads",
     "IReactorTime",
+    "IReactorUDP",
+    "IReactorUNIX",
+    "IReactorUNIXDatagram",
+    "IReadDescriptor",
+    "IReadWriteDescriptor",
+    "IResolutionReceiver",
+    "IResolverSimple",
     "IService",
     "IServiceCollection",
     "IStreamClientEndpoint",
     "IStreamServerEndpoint",
     "ITCPTransport",
     "ITransport",
+    "IUDPTransport",
+    "IUNIXDatagramConnectedTransport",
+    "IUNIXDatagramTransport",
+    "IUNIXTransport",
+    "IWriteDescriptor",
     "Interface",
     "adapt",
     "implementer",

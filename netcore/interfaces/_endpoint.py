@@ -9,7 +9,7 @@ from netcore.interfaces._protocol import IProtocolFactory
 
 if TYPE_CHECKING:
     from netcore.defer import Deferred
-    from netcore.interfaces._reactor import IListeningPort
+    from netcore.interfaces._network import IListeningPort
 
 __all__ = ["IStreamClientEndpoint", "IStreamServerEndpoint"]
 

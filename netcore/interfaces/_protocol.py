@@ -10,7 +10,13 @@ from netcore.interfaces._transport import IAddress
 if TYPE_CHECKING:
     from netcore.failure import Failure
 
-__all__ = ["ILoggingContext", "IProtocol", "IProtocolFactory"]
+__all__ = [
+    "IFileDescriptorReceiver",
+    "IHalfCloseableProtocol",
+    "ILoggingContext",
+    "IProtocol",
+    "IProtocolFactory",
+]
 
 
 class ILoggingContext(Interface):
@@ -39,6 +45,25 @@ class IProtocol(Interface):
     def connectionLost(self, reason: Failure) -> None:
         """The connection has ended, once and for good. *reason* wraps a `netcore.error.ConnectionClosed`, or what a
         callback of this protocol raised."""
+
+
+class IHalfCloseableProtocol(Interface):
+    """A protocol that goes on when one direction of its connection is closed. One that does not say so is closed
+    altogether when the peer has sent its last."""
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more; writing goes on. Without a ``loseConnection`` the connection stays half open."""
+
+    def writeConnectionLost(self) -> None:
+        """What was written before ``loseWriteConnection`` is sent, and the peer told that no more comes; or sending
+        has failed. Reading goes on."""
+
+
+class IFileDescriptorReceiver(Interface):
+    """A protocol, on a UNIX socket, that takes descriptors."""
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """A descriptor arrived: it is the protocol's, to be closed by it."""
 
 
 class IProtocolFactory(Interface):

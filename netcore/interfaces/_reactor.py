@@ -1,4 +1,4 @@
-"""What a reactor offers, by family: its life, time, threads and TCP.
+"""What a reactor offers, by family: its life, time, threads and descriptors. `_network` has what leads to peers.
 
 Threading: everything here is called in the reactor's thread, except `IReactorFromThreads.callFromThread`.
 """
@@ -9,21 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netcore._interface import Interface
-from netcore.interfaces._protocol import IProtocolFactory
-from netcore.interfaces._transport import IAddress
+from netcore.interfaces._descriptor import IReadDescriptor, IWriteDescriptor
 
 if TYPE_CHECKING:
-    from netcore.defer import Deferred
     from netcore.threadpool import ThreadPool
 
 __all__ = [
-    "IConnector",
     "IDelayedCall",
-    "IListeningPort",
     "IReactorCore",
+    "IReactorFDSet",
     "IReactorFromThreads",
     "IReactorInThreads",
-    "IReactorTCP",
     "IReactorThreads",
     "IReactorTime",
 ]
@@ -160,80 +156,32 @@ class IReactorThreads(IReactorFromThreads, IReactorInThreads, Interface):
         """Let the pool have at most *size* threads."""
 
 
-class IListeningPort(Interface):
-    """A place that is listened on."""
+class IReactorFDSet(Interface):
+    """Descriptors that the application looks after itself: anything with ``fileno``."""
 
-    def startListening(self) -> None:
-        """Listen.
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Call *reader*'s ``doRead`` whenever its descriptor is readable. Adding it twice is adding it once."""
 
-        Raises: netcore.error.CannotListenError.
-        """
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """Call *writer*'s ``doWrite`` whenever its descriptor is writable. Adding it twice is adding it once."""
 
-    def stopListening(self) -> Deferred[None] | None:
-        """Listen no more; connections already made stay.
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """Look at *reader* no more. Does nothing if it was not added."""
 
-        Returns: a Deferred that fires when the port is closed, or None if it was.
-        """
-        ...
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """Look at *writer* no more. Does nothing if it was not added."""
 
-    def getHost(self) -> IAddress:
-        """The address listened on, with the port number that was given if 0 was asked for."""
-        ...
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        """Remove all readers and writers that were added.
 
-
-class IConnector(Interface):
-    """One outgoing connection, being made or standing."""
-
-    def connect(self) -> None:
-        """Try (again) to connect.
-
-        Raises: RuntimeError: it is connecting or connected.
-        """
-
-    def disconnect(self) -> None:
-        """Close the connection, or stop trying."""
-
-    def stopConnecting(self) -> None:
-        """Stop trying; the reason is `netcore.error.UserError`.
-
-        Raises: netcore.error.NotConnectingError.
-        """
-
-    def getDestination(self) -> IAddress:
-        """The address it connects to, as asked for."""
-        ...
-
-
-class IReactorTCP(Interface):
-    """TCP."""
-
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> IListeningPort:
-        """Accept connections on *port* (0: any free one).
-
-        Args:
-            backlog: how many connections the kernel keeps until they are accepted (listen(2)).
-            interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
-                too where the system says so (Linux does, ipv6(7)).
-        Raises: netcore.error.CannotListenError. ValueError: *port* is not from 0 to 65535.
+        Returns: them, each once.
         """
         ...
 
-    def connectTCP(
-        self,
-        host: str,
-        port: int,
-        factory: IProtocolFactory,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
-    ) -> IConnector:
-        """Connect to *host* (a name or an address) on *port*.
+    def getReaders(self) -> list[IReadDescriptor]:
+        """The readers that were added."""
+        ...
 
-        The factory hears of it: ``startedConnecting``, then ``buildProtocol`` or ``clientConnectionFailed``, and
-        ``clientConnectionLost`` in the end.
-
-        Args:
-            timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
-            bindAddress: local (host, port) to connect from.
-        Raises: ValueError: a port is not from 0 to 65535.
-        """
+    def getWriters(self) -> list[IWriteDescriptor]:
+        """The writers that were added."""
         ...

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netcore._interface import Interface
 
-__all__ = ["IAddress", "IConsumer", "IProducer", "IPullProducer", "IPushProducer", "ITCPTransport", "ITransport"]
+if TYPE_CHECKING:
+    from netcore.defer import Deferred
+
+__all__ = [
+    "IAddress",
+    "IConsumer",
+    "IMulticastTransport",
+    "IProducer",
+    "IPullProducer",
+    "IPushProducer",
+    "ITCPTransport",
+    "ITransport",
+    "IUDPTransport",
+    "IUNIXDatagramConnectedTransport",
+    "IUNIXDatagramTransport",
+    "IUNIXTransport",
+]
 
 
 class IAddress(Interface):
@@ -106,3 +122,114 @@ class ITCPTransport(ITransport, IConsumer, IPushProducer, Interface):
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Set or clear SO_KEEPALIVE (socket(7))."""
+
+
+class IUNIXTransport(ITransport, Interface):
+    """A connection over a UNIX socket."""
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """Send a copy of *descriptor* to the peer, together with the next byte that is written; there must be one.
+
+        The caller keeps *descriptor* open until it is sent: until ``connectionLost``, or an answer that says so.
+        """
+
+
+class IUDPTransport(Interface):
+    """Datagrams out, and the port they come in at. Datagrams may be lost, doubled, and come in another order."""
+
+    def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
+        """Send *packet* to *addr*, a literal address and a port; without one, to where `connect` said.
+
+        Raises: netcore.error.InvalidAddressError: *addr* is no literal address, or of the other family.
+            netcore.error.MessageLengthError: it is too long for one datagram.
+        """
+
+    def connect(self, host: str, port: int) -> None:
+        """Send to that literal address only, and receive from there only; once.
+
+        Raises: netcore.error.InvalidAddressError: a name: look it up first. RuntimeError: it is connected already.
+        """
+
+    def getHost(self) -> IAddress:
+        """The address it is bound to."""
+        ...
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Close.
+
+        Returns: a Deferred that fires when it is closed, or None if it was.
+        """
+        ...
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Let broadcast addresses be sent to, or not (SO_BROADCAST, socket(7)); at first, not."""
+
+    def getBroadcastAllowed(self) -> bool:
+        """Whether they may."""
+        ...
+
+
+class IMulticastTransport(IUDPTransport, Interface):
+    """Datagrams to groups of hosts."""
+
+    def getOutgoingInterface(self) -> str | int:
+        """From where datagrams to groups leave: an address (IPv4) or an index (IPv6)."""
+        ...
+
+    def setOutgoingInterface(self, addr: str | int) -> None:
+        """Have datagrams to groups leave by the interface with that address (IPv4) or index (IPv6)."""
+
+    def getLoopbackMode(self) -> bool:
+        """Whether datagrams to groups come back to listeners on this machine."""
+        ...
+
+    def setLoopbackMode(self, mode: bool) -> None:
+        """Have them come back, or not. At first they do."""
+
+    def getTTL(self) -> int:
+        """How many routers datagrams to groups may pass."""
+        ...
+
+    def setTTL(self, ttl: int) -> None:
+        """Let them pass that many, 0 to 255; at first 1: none."""
+
+    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Receive what is sent to the group *addr*, on the interface with that address (IPv4) or name or index (IPv6),
+        or on the one that the system chooses.
+
+        Fails with: netcore.error.MulticastJoinError.
+        """
+        ...
+
+    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Receive it no more.
+
+        Fails with: netcore.error.MulticastJoinError.
+        """
+        ...
+
+
+class IUNIXDatagramTransport(Interface):
+    """Datagrams between paths of this machine."""
+
+    def write(self, packet: bytes, addr: str) -> None:
+        """Send *packet* to the path *addr*. Dropped if nobody is there."""
+
+    def getHost(self) -> IAddress:
+        """The path it is bound to."""
+        ...
+
+
+class IUNIXDatagramConnectedTransport(Interface):
+    """Datagrams to one path of this machine."""
+
+    def write(self, packet: bytes) -> None:
+        """Send *packet* there. The protocol's ``connectionFailed`` hears if nobody is."""
+
+    def getHost(self) -> IAddress:
+        """The path it is bound to, if any."""
+        ...
+
+    def getPeer(self) -> IAddress:
+        """The path it sends to."""
+        ...

@@ -1,4 +1,5 @@
-"""`Reactor`: this model's event loop, a thin layer over an asyncio one (decision 0001).
+"""`Reactor`: this model's event loop, a thin layer over an asyncio one (decision 0001). Its life is here;
+what it offers beside that is in its parts (`_part`), one for each family of interfaces.
 
 What holds:
 
@@ -23,26 +24,20 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from netcore import _current
 from netcore._timers import DelayedCall
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
-from netcore.interfaces import (
-    IProtocolFactory,
-    IReactorCore,
-    IReactorTCP,
-    IReactorThreads,
-    IReactorTime,
-    implementer,
-)
+from netcore.interfaces import IReactorCore, IReactorTCP, IReactorThreads, IReactorTime, implementer
 from netcore.reactors import _loops, _names, _selector, _signals
 from netcore.reactors._lifecycle import Event, Lifecycle, State
+from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
+from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
 from netcore.threadpool import ThreadPool
-from netcore.transports.tcp import Connector, Port
 
 __all__ = ["Reactor", "live"]
 
@@ -64,16 +59,9 @@ def live() -> list[Reactor]:
         return list(_live)
 
 
-class _Closable(Protocol):
-    """What a reactor closes when it shuts down."""
-
-    def _shut_down(self) -> None:
-        """Close at once, and let go of the reactor."""
-
-
 @implementer(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP)
-class Reactor:
-    """An event loop, with timers, threads and TCP.
+class Reactor(Streams):
+    """An event loop, with timers, threads and connections.
 
     Args:
         loop: an asyncio event loop that does not run; or the name of one to make (`install` has the names); by default
@@ -109,7 +97,7 @@ class Reactor:
         self._turns = Turns(loop)
         self._events = SystemEvents()
         self._refusing = False  # shutting down, and the connections there were are closed
-        self._open: dict[_Closable, None] = {}
+        self._open: dict[Closable, None] = {}
         self._blocked: set[Callable[[], object]] = set()
         self._ended_with_loop = False  # attached, and that loop's program has ended
         self._pool = ReactorPool(self)
@@ -334,54 +322,6 @@ class Reactor:
         Raises: ValueError: less than 1.
         """
         self._pool.resize(size)
-
-    # TCP.
-
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
-        """Accept connections on *port* (0: any free one), for protocols from *factory*.
-
-        Args:
-            backlog: how many connections the kernel keeps until they are accepted (listen(2)).
-            interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
-                too where the system says so (Linux does, ipv6(7)).
-        Raises: netcore.error.CannotListenError. ValueError: *port* is not from 0 to 65535.
-        """
-        self._require_usable()
-        listening = Port(self, port, factory, backlog, interface)
-        listening.startListening()
-        return listening
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int,
-        factory: IProtocolFactory,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
-    ) -> Connector:
-        """Connect to *host* (a name or an address) on *port*; *factory* (a ClientFactory) hears how it goes.
-
-        A name is looked up in the thread pool, and its addresses are tried in the order the system gives them in.
-
-        Args:
-            timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
-            bindAddress: local (host, port) to connect from.
-        Raises: ValueError: a port is not from 0 to 65535.
-        """
-        self._require_usable()
-        connector = Connector(self, host, port, factory, timeout, bindAddress)
-        connector.connect()
-        return connector
-
-    # For transports.
-
-    def _keep(self, thing: _Closable) -> None:
-        """*thing* holds a descriptor: close it at shutdown."""
-        self._open[thing] = None
-
-    def _drop(self, thing: _Closable) -> None:
-        """*thing* is closed."""
-        self._open.pop(thing, None)
 
     # For the package, whose global reactor nobody disposes of.
 

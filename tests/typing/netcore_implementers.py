@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from netcore._timers import DelayedCall
-from netcore.address import IPv4Address, IPv6Address
+from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -61,6 +61,8 @@ def check() -> None:
     """Never called."""
     Accepts[IAddress](made(IPv4Address))
     Accepts[IAddress](made(IPv6Address))
+    Accepts[IAddress](made(UNIXAddress))
+    Accepts[IAddress](made(HostnameAddress))
 
     Accepts[IProtocol](made(Protocol))
     Accepts[ILoggingContext](made(Protocol))

@@ -34,7 +34,7 @@ from netcore.interfaces import IConnector, IListeningPort, provides
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor
 from netcore.task import deferLater
-from netcore.transports import _listen
+from netcore.transports import _stream_port
 from netcore.transports.tcp import Connector, Port
 from tests.support.guard import Logged
 
@@ -281,7 +281,7 @@ class TestListening:
     def test_many_connections_are_accepted_in_one_turn_but_not_without_bound(
         self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_listen, "ACCEPT_AT_ONCE", 3)
+        monkeypatch.setattr(_stream_port, "ACCEPT_AT_ONCE", 3)
         server = Server()
 
         async def main() -> None:
@@ -558,10 +558,10 @@ class TestConnecting:
             client = Client()
             connector = reactor.connectTCP("127.0.0.1", full_port, client)
             await deferLater(reactor, 0.001)
-            assert connector._socket is not None
+            assert connector._dial is not None
             connector.stopConnecting()
             assert type(client.reasons[0]) is UserError
-            assert connector._socket is None
+            assert connector._dial is None
 
         run(main)
 

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 import netcore
 import netcore.interfaces
-from netcore.address import IPv4Address, IPv6Address
+from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -60,6 +60,8 @@ PROTOCOL, ADDRESS = Protocol(), IPv4Address("TCP", "127.0.0.1", 79)
 MADE = [
     IPv4Address("TCP", "127.0.0.1", 79),
     IPv6Address("TCP", "::1", 79),
+    UNIXAddress("/tmp/socket"),
+    HostnameAddress(b"localhost", 79),
     Protocol(),
     LineReceiver(),
     LineOnlyReceiver(),

@@ -9,7 +9,6 @@ import pytest
 
 from netcore import threadpool
 from netcore.threadpool import ThreadPool
-from netcore.transports._connect import Connector
 from netcore.transports._states import (
     CONNECTOR_TRANSITIONS,
     STREAM_TRANSITIONS,
@@ -19,6 +18,7 @@ from netcore.transports._states import (
     StreamState,
 )
 from netcore.transports._stream import StreamTransport
+from netcore.transports.tcp import Connector
 
 OPEN, CLOSING, DRAINING, CLOSED = StreamState
 DISCONNECTED, CONNECTING, CONNECTED = ConnectorState

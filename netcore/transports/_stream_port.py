@@ -1,4 +1,4 @@
-"""A TCP port that is listened on.
+"""A place where stream connections are accepted. `Port` in `tcp` and in `unix` say where that is.
 
 What holds: ``_socket`` is None when it does not listen; while it does, the loop watches the socket, except for the
 pause after the system ran out of descriptors or memory: the connection that could not be accepted stays queued and the
@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
-from netcore.address import IPv4Address, IPv6Address
 from netcore.defer import Deferred, succeed
-from netcore.error import CannotListenError
 from netcore.failure import Failure
-from netcore.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, implementer
-from netcore.transports._connection import Connection
-from netcore.transports._sockets import OUT_OF_RESOURCES, address_of, check_port, family_of
+from netcore.interfaces import IDelayedCall, IProtocolFactory
+from netcore.transports._sockets import OUT_OF_RESOURCES
+from netcore.transports._stream import StreamTransport
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
 
-__all__ = ["Port"]
+__all__ = ["StreamPort"]
 
 logger = logging.getLogger("netcore.transports")
 
@@ -44,35 +41,52 @@ _ONE_LOST = frozenset(
 )
 
 
-@implementer(IListeningPort)
-class Port:
-    """A TCP port that accepts connections, each for a protocol that *factory* builds.
+class StreamPort:
+    """Accepts connections, each for a protocol that *factory* builds.
 
     Args:
         reactor: whose loop watches the socket.
-        port, factory, backlog, interface: see `IReactorTCP.listenTCP`.
-    Attributes: *port* and *interface*, as asked for; *factory*; *acceptPause*, seconds without accepting after the
-        system ran out of descriptors or memory.
-    Raises: ValueError: *port* is not from 0 to 65535.
+        factory, backlog: see `IReactorTCP.listenTCP`.
+    Attributes: *factory*; *acceptPause*, seconds without accepting after the system ran out of descriptors or memory.
     Threading: the reactor's thread only.
     """
 
     acceptPause = 1.0
 
-    def __init__(
-        self, reactor: Reactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
-    ) -> None:
-        check_port(port)
-        self.port = port
-        self.interface = interface
+    def __init__(self, reactor: Reactor, factory: IProtocolFactory, backlog: int) -> None:
         self.factory = factory
         self._reactor = reactor
         self._backlog = backlog
         self._context = copy_context()
         self._socket: socket.socket | None = None
-        self._host: IPv4Address | IPv6Address | None = None
+        self._host: Any = None
         self._pause: IDelayedCall | None = None
         self._outage = False
+
+    # What kinds of ports differ in.
+
+    def _open(self) -> socket.socket:
+        """A socket that listens, with ``_host`` set to its address.
+
+        Raises: CannotListenError.
+        """
+        raise NotImplementedError
+
+    def _ends_of(self, sock: socket.socket, name: Any) -> tuple[Any, Any]:
+        """The addresses of *sock*, which was accepted, and of its peer, for which accept(2) gave *name*.
+
+        Raises: OSError: it is gone.
+        """
+        raise NotImplementedError
+
+    def _connection(
+        self, sock: socket.socket, host: Any, peer: Any, protocol: Any, context: Context
+    ) -> StreamTransport:
+        """The transport of a connection."""
+        raise NotImplementedError
+
+    def _closed(self) -> None:
+        """The socket was closed."""
 
     def startListening(self) -> None:
         """Listen.
@@ -81,29 +95,7 @@ class Port:
         """
         if self._socket is not None:
             raise RuntimeError(f"{self!r} listens already")
-        sock = None
-        try:
-            sock = socket.socket(family_of(self.interface), socket.SOCK_STREAM)
-            sock.setblocking(False)
-            if os.name == "posix":  # a restarted server gets its port although old connections are in TIME_WAIT
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # (on Windows it means: steal the port)
-            sock.bind((self.interface, self.port))
-            sock.listen(self._backlog)
-            host = address_of(sock.getsockname())
-        except OSError as error:
-            if sock is not None:
-                sock.close()
-            raise CannotListenError(self.interface, self.port, error) from error
-        except (TypeError, UnicodeError) as error:  # a host name that cannot be one
-            if sock is not None:
-                sock.close()
-            raise CannotListenError(self.interface, self.port, OSError(errno.EINVAL, str(error))) from error
-        except BaseException:
-            if sock is not None:
-                sock.close()
-            raise
-        self._socket = sock
-        self._host = host
+        self._socket = sock = self._open()
         self._reactor._keep(self)
         self._watch(sock)
         logger.info("%r listens", self)
@@ -123,8 +115,8 @@ class Port:
         self._shut_down()
         return succeed(None)
 
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """The address listened on, with the number of the port that was given if 0 was asked for.
+    def getHost(self) -> Any:
+        """The address listened on.
 
         Raises: RuntimeError: it never listened.
         """
@@ -152,6 +144,7 @@ class Port:
             self._reactor._watcher.remove_reader(sock.fileno())
         self._reactor._drop(self)
         sock.close()
+        self._closed()
 
     def _watch(self, sock: socket.socket) -> None:
         accept = partial(self._context.copy().run, self._accept)  # what is logged there is logged in our context
@@ -175,14 +168,14 @@ class Port:
                 logger.info("%r accepts connections again", self)
             try:
                 sock.setblocking(False)
-                host, peer = address_of(sock.getsockname()), address_of(name)
+                host, peer = self._ends_of(sock, name)
             except OSError as error:
                 sock.close()
                 logger.debug("%r: a connection was gone before it began: %s", self, error)
                 continue
             self._accepted(sock, host, peer)
 
-    def _accepted(self, sock: socket.socket, host: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address) -> None:
+    def _accepted(self, sock: socket.socket, host: Any, peer: Any) -> None:
         context = self._context.copy()
         try:
             protocol = context.run(self.factory.buildProtocol, peer)
@@ -195,7 +188,7 @@ class Port:
         if protocol is None:
             sock.close()
         else:
-            Connection(self._reactor, sock, host, peer, protocol, context).start()
+            self._connection(sock, host, peer, protocol, context).start()
 
     def _pause_accepting(self, error: OSError) -> None:
         assert self._socket is not None
@@ -212,8 +205,3 @@ class Port:
         self._pause = None
         if self._socket is not None:
             self._watch(self._socket)
-
-    def __repr__(self) -> str:
-        where = f"{self._host.host}:{self._host.port}" if self._host is not None else f"{self.interface}:{self.port}"
-        state = "closed" if self._socket is None else "open"
-        return f"<TCP port {where}, {state}, of {self.factory!r}>"
