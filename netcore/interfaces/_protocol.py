@@ -48,15 +48,16 @@ class IProtocol(Interface):
 
 
 class IHalfCloseableProtocol(Interface):
-    """A protocol that goes on when one direction of its connection is closed. One that does not say so is closed
-    altogether when the peer has sent its last."""
+    """A protocol that goes on when one direction of its connection has ended. One that does not say so is closed
+    altogether when the peer has sent its last. When both directions have ended, ``connectionLost`` follows."""
 
     def readConnectionLost(self) -> None:
-        """The peer sends no more; writing goes on. Without a ``loseConnection`` the connection stays half open."""
+        """The peer sends no more; writing goes on, until ``loseWriteConnection`` or ``loseConnection``: without either
+        the connection stays, and that the peer has gone altogether is noticed only when something is written."""
 
     def writeConnectionLost(self) -> None:
-        """What was written before ``loseWriteConnection`` is sent, and the peer told that no more comes; or sending
-        has failed. Reading goes on."""
+        """What was written before ``loseWriteConnection`` is sent, and the peer told that no more comes; reading goes
+        on. (If it cannot be sent, ``connectionLost`` is called instead.)"""
 
 
 class IFileDescriptorReceiver(Interface):

@@ -60,6 +60,8 @@ class IConsumer(Interface):
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """From now on control *producer*: an `IPushProducer` if *streaming*, else an `IPullProducer`.
 
+        It is told to stop when the consumer goes; at once, if nothing can be written any more.
+
         Raises: RuntimeError: another producer is registered; unregister it first.
         """
 
@@ -82,7 +84,8 @@ class ITransport(Interface):
     def write(self, data: bytes) -> None:
         """Send *data* to the peer, in order, as soon as it can be.
 
-        Silently dropped once the connection is going; a registered producer may write until it is unregistered.
+        Silently dropped once the connection, or our half of it, is going; a registered producer may write until it is
+        unregistered.
 
         Raises: TypeError: *data* is not bytes-like; text must be encoded first.
         """
@@ -91,8 +94,13 @@ class ITransport(Interface):
         """Send all pieces of *data*, as `write` of their concatenation would."""
 
     def loseConnection(self) -> None:
-        """Close the connection once everything written so far has been sent; ``connectionLost`` follows, never from
-        within this call."""
+        """Close the connection once everything written so far has been sent, and a registered producer has finished;
+        ``connectionLost`` follows, never from within this call.
+
+        netcore's own stream transports wait for no peer for ever: one that takes nothing, or does not close when all is
+        sent, for ``transport.lingerLimit`` seconds (an attribute that may be set, on one transport or on a class of
+        them; 30 at first) is cut off with a reset, and `ConnectionAborted` is the reason.
+        """
 
     def getPeer(self) -> IAddress:
         """The address of the other side."""
@@ -104,7 +112,20 @@ class ITransport(Interface):
 
 
 class ITCPTransport(ITransport, IConsumer, IPushProducer, Interface):
-    """A TCP connection. As producer it is the stream of received bytes: pausing it stops reading."""
+    """A TCP connection. As producer it is the stream of received bytes: pausing it stops reading.
+
+    As consumer, netcore's own can be told by ``setWriteLimits(high=None, low=None, *, maximum=None)`` with how many
+    bytes waiting to be sent a streaming producer is paused and resumed (64 KiB and none, at first), and with how many
+    the connection is aborted (any, at first).
+    """
+
+    def loseWriteConnection(self) -> None:
+        """Tell the peer, once everything written so far has been sent, that no more comes (shutdown(2)); reading goes
+        on.
+
+        A registered producer is waited for, as by ``loseConnection``. A protocol that provides `IHalfCloseableProtocol`
+        hears ``writeConnectionLost`` then, never from within this call.
+        """
 
     def abortConnection(self) -> None:
         """Close at once with a reset, dropping what was not sent; the reason is `ConnectionAborted`."""

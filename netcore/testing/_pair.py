@@ -7,6 +7,12 @@ same order every time, without a reactor or a clock. The rest is as on TCP:
   own call of the transport.
 - ``loseConnection`` sends what was written before, waits for a registered producer, and ends both sides with
   ConnectionDone. What the peer sends meanwhile is lost.
+- ``loseWriteConnection`` sends what was written before, waits for a registered producer, and ends one direction: a
+  protocol that provides IHalfCloseableProtocol hears of it on either side and goes on with the other direction, until
+  that has ended too; any other peer is closed. A full close is no more to such a peer, until it writes: that ends it
+  with ConnectionLost.
+- ``setWriteLimits`` holds: a streaming producer is paused and resumed, and too much ends this side as
+  ``abortConnection`` does.
 - ``abortConnection`` drops what was written, and ends this side with ConnectionAborted, the other with ConnectionLost.
 - A paused side receives nothing, not even the end; a reset comes through.
 - What fails in a scope (`netcore.scope`) tied to a side ends that side with the next pump.
@@ -14,20 +20,18 @@ same order every time, without a reactor or a clock. The rest is as on TCP:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 from netcore._owner import ScopeOwner
 from netcore.address import IPv4Address
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
-from netcore.interfaces import IAddress, IProtocol, ITCPTransport, implementer
+from netcore.interfaces import IAddress, IHalfCloseableProtocol, IProtocol, ITCPTransport, implementer
 from netcore.testing._transport import TCPOptions, check_bytes
 
 __all__ = ["IOPump", "MemoryTransport", "connectedPair"]
-
-_WATERMARK = 65536  # bytes queued beyond which a streaming producer is paused, as the TCP transport does
 
 
 class _State(Enum):
@@ -57,6 +61,11 @@ class MemoryTransport(TCPOptions, ScopeOwner):
         self._streaming = False
         self._producer_paused = False
         self._failure: Failure | None = None
+        self._aborted = ConnectionAborted()
+        # One direction each: the peer has sent its last, we were asked to, we have.
+        self._read_ended = False
+        self._write_ending = False
+        self._write_ended = False
 
     @property
     def connected(self) -> bool:
@@ -77,11 +86,21 @@ class MemoryTransport(TCPOptions, ScopeOwner):
         Raises: TypeError: it is not bytes-like.
         """
         check_bytes(data)
-        if self._state is _State.OPEN or (self._state is _State.CLOSING and self._producer is not None):
-            self._queue += data
-            if self._streaming and len(self._queue) > _WATERMARK and not self._producer_paused:
-                self._producer_paused = True
-                self._producer.pauseProducing()
+        if not self._writable():
+            return
+        self._queue += data
+        high, _, maximum = self.writeLimits
+        if maximum is not None and len(self._queue) > maximum:
+            self._aborted = ConnectionAborted(f"{len(self._queue)} bytes would wait, and at most {maximum} may")
+            self.abortConnection()
+        elif self._streaming and len(self._queue) > high and not self._producer_paused:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def _writable(self) -> bool:
+        if self._state is _State.OPEN and not self._write_ending:
+            return True
+        return self._producer is not None and self._state in {_State.OPEN, _State.CLOSING}
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Queue all of *data*."""
@@ -93,6 +112,11 @@ class MemoryTransport(TCPOptions, ScopeOwner):
             self._state = _State.CLOSING
             self.disconnecting = True
 
+    def loseWriteConnection(self) -> None:
+        """Send no more, once everything written has been pumped and no producer is registered."""
+        if self._state is _State.OPEN:
+            self._write_ending = True
+
     def abortConnection(self) -> None:
         """Drop what was not pumped, and close with the next pump."""
         if self._state is not _State.CLOSED:
@@ -101,15 +125,15 @@ class MemoryTransport(TCPOptions, ScopeOwner):
             self._queue.clear()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Control *producer*: pause and resume it around 64 KiB queued if *streaming*, else ask it when all is sent.
+        """Control *producer*: pause and resume it at the limits if *streaming*, else ask it when all is sent.
 
-        It is told to stop if the connection is going already, and when it is lost.
+        It is told to stop if the connection, or our half of it, is going already, and when the connection is lost.
 
         Raises: RuntimeError: another one is registered.
         """
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is registered as producer: unregister it first")
-        if self._state is not _State.OPEN:
+        if self._state is not _State.OPEN or self._write_ending:
             producer.stopProducing()
             return
         self._producer, self._streaming, self._producer_paused = producer, streaming, False
@@ -136,11 +160,45 @@ class MemoryTransport(TCPOptions, ScopeOwner):
     def _deliver(self, data: bytes) -> None:
         """*data* arrives here."""
         if self._state is _State.OPEN:
-            try:
-                self.protocol.dataReceived(data)
-            except Exception:
-                self._end(Failure())
-                raise
+            self._tell(self.protocol.dataReceived, data)
+
+    def _tell(self, callback: Callable[..., object], *args: Any) -> None:
+        """Raises: what *callback* raised, after the connection has ended with that."""
+        try:
+            callback(*args)
+        except Exception:
+            self._end(Failure())
+            raise
+
+    def _half_closeable(self) -> Any:
+        """The protocol, or what adapts it, if it goes on with one direction; else None."""
+        return cast("Any", IHalfCloseableProtocol)(self.protocol, None)
+
+    def _ready_to_end_writing(self) -> bool:
+        asked = self._state is _State.OPEN and self._write_ending and not self._write_ended
+        return asked and not self._queue and self._producer is None
+
+    def _end_writing(self) -> None:
+        """All is sent, and `loseWriteConnection` was called."""
+        self._write_ended = True
+        half = self._half_closeable()
+        if half is not None:
+            self._tell(half.writeConnectionLost)
+        self._end_if_both()
+
+    def _end_reading(self) -> None:
+        """The peer has sent its last."""
+        half = self._half_closeable() if self._state is _State.OPEN else None
+        if half is None:
+            self._end(Failure(ConnectionDone()))
+            return
+        self._read_ended = True
+        self._tell(half.readConnectionLost)
+        self._end_if_both()
+
+    def _end_if_both(self) -> None:
+        if self._read_ended and self._write_ended and self._state is _State.OPEN:
+            self._end(Failure(ConnectionDone()))
 
     def _end(self, reason: Failure) -> None:
         if self._state is not _State.CLOSED:
@@ -184,7 +242,8 @@ class IOPump:
         """Carry over what each side has written so far: first the client's, then the server's; then closes and resets.
 
         Returns: whether anything moved.
-        Raises: what a protocol raised in ``dataReceived``, after that side was ended with it, as on TCP.
+        Raises: what a protocol raised in ``dataReceived``, or in ``readConnectionLost`` or ``writeConnectionLost``,
+            after that side was ended with it, as on TCP.
         """
         ways = (self.clientTransport, self.serverTransport), (self.serverTransport, self.clientTransport)
         # Taken on both sides before anything is delivered: an answer travels with the next pump.
@@ -194,13 +253,17 @@ class IOPump:
         for source, sink, data in taken:
             if data:
                 moved = True
-                source._sent()
                 try:
-                    sink._deliver(data)
+                    self._carry(source, sink, data)
                 except Exception as error:
                     errors.append(error)
         for source, sink in ways:
-            moved = self._finish(source, sink) or moved
+            for step in (self._finish, self._finish_direction):
+                try:
+                    moved = step(source, sink) or moved
+                except Exception as error:
+                    moved = True
+                    errors.append(error)
         if errors:
             raise errors[0]
         return moved
@@ -225,21 +288,43 @@ class IOPump:
         return data
 
     @staticmethod
+    def _carry(source: MemoryTransport, sink: MemoryTransport, data: bytes) -> None:
+        if source._read_ended and sink._state is _State.CLOSED and source._state is _State.OPEN:
+            source._end(Failure(ConnectionLost()))  # nobody is there any more, and now it is noticed
+            return
+        source._sent()
+        sink._deliver(data)
+
+    @staticmethod
     def _finish(source: MemoryTransport, sink: MemoryTransport) -> bool:
-        """End both sides if *source* is ready to. Returns whether it was."""
+        """End *source*, and with a reset *sink* too, if it is ready to. Returns whether it was."""
         failure, source._failure = source._failure, None
         if failure is not None and source._state is not _State.CLOSED:
             source._end(failure)
         elif source._state is _State.ABORTING:
-            source._end(Failure(ConnectionAborted()))
+            source._end(Failure(source._aborted))
             sink._end(Failure(ConnectionLost()))
         elif source._state is _State.CLOSING and not source._queue and source._producer is None:
             source._end(Failure(ConnectionDone()))
-        elif source._state is _State.CLOSED and sink._state is not _State.CLOSED and sink._reading:
-            sink._end(Failure(ConnectionDone()))
         else:
             return False
         return True
+
+    @staticmethod
+    def _finish_direction(source: MemoryTransport, sink: MemoryTransport) -> bool:
+        """End what *source* sends to *sink*, if it is ready to. Returns whether it was."""
+        moved = False
+        if source._ready_to_end_writing():
+            moved = True
+            source._end_writing()
+        if source._state is _State.CLOSED:
+            ended = sink._state is not _State.CLOSED
+        else:
+            ended = source._write_ended and sink._state is _State.OPEN
+        if ended and sink._reading and not sink._read_ended:
+            moved = True
+            sink._end_reading()
+        return moved
 
 
 def connectedPair(serverProtocol: IProtocol, clientProtocol: IProtocol) -> IOPump:

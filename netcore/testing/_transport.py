@@ -15,6 +15,7 @@ from netcore._owner import ScopeOwner
 from netcore.address import IPv4Address
 from netcore.failure import Failure
 from netcore.interfaces import IAddress, ITCPTransport, implementer
+from netcore.transports._limits import WriteLimits, write_limits
 
 __all__ = ["StringTransport", "TCPOptions", "check_bytes"]
 
@@ -27,6 +28,11 @@ def check_bytes(data: object) -> None:
 
 class TCPOptions:
     """The switches of a TCP connection, remembered and without effect."""
+
+    lingerLimit: float = 30.0
+    """As on TCP; without effect: nothing here waits for a peer."""
+    writeLimits: WriteLimits = write_limits(None, None, None)
+    """What `setWriteLimits` was asked for."""
 
     _no_delay = False
     _keep_alive = False
@@ -46,6 +52,13 @@ class TCPOptions:
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Remember *enabled*."""
         self._keep_alive = bool(enabled)
+
+    def setWriteLimits(self, high: int | None = None, low: int | None = None, *, maximum: int | None = None) -> None:
+        """Set `writeLimits`; see the TCP transport for what they mean.
+
+        Raises: ValueError: they do not hold 0 <= low <= high < maximum.
+        """
+        self.writeLimits = write_limits(high, low, maximum)
 
 
 @implementer(ITCPTransport)
@@ -70,6 +83,8 @@ class StringTransport(TCPOptions, ScopeOwner):
     """Always; it says so for protocols that ask."""
     disconnecting: bool = False
     """Whether `loseConnection` or `abortConnection` was called."""
+    writeDisconnecting: bool = False
+    """Whether `loseWriteConnection` was called."""
     disconnected: bool = False
     """Whether `abortConnection` was called, or something failed in a scope tied to the connection (`netcore.scope`)."""
     failure: Failure | None = None
@@ -115,6 +130,10 @@ class StringTransport(TCPOptions, ScopeOwner):
     def loseConnection(self) -> None:
         """Set `disconnecting`."""
         self.disconnecting = True
+
+    def loseWriteConnection(self) -> None:
+        """Set `writeDisconnecting`; the test calls ``writeConnectionLost``."""
+        self.writeDisconnecting = True
 
     def abortConnection(self) -> None:
         """Set `disconnected` and `disconnecting`."""

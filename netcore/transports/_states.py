@@ -15,9 +15,13 @@ __all__ = [
 
 
 class StreamState(Enum):
-    """Where a connection is in its life."""
+    """Where a connection is in its life. "Ended" is one direction of it, "closed" is both."""
 
     OPEN = "open"
+    READ_ENDED = "open for writing: the peer has sent its last"
+    WRITE_ENDING = "open for reading: what was written is being sent, the last"
+    WRITE_ENDED = "open for reading: the last is sent"
+    BOTH_ENDING = "closing: the peer has sent its last, ours is being sent"
     CLOSING = "closing: what was written is being sent"
     DRAINING = "closing: all is sent, waiting for the peer to close"
     CLOSED = "closed"
@@ -27,6 +31,9 @@ class StreamEvent(Enum):
     """What moves a connection from state to state."""
 
     LOSE = "loseConnection()"
+    LOSE_WRITE = "loseWriteConnection()"
+    PEER_ENDED = "the peer has sent its last, and the protocol goes on"
+    SENT_LAST = "the last is sent, and the peer was told so"
     FLUSHED = "all is sent, and the peer has sent more"
     END = "the socket is closed"
 
@@ -34,13 +41,34 @@ class StreamEvent(Enum):
 # A pair that is not here cannot happen.
 STREAM_TRANSITIONS: dict[tuple[StreamState, StreamEvent], StreamState] = {
     (StreamState.OPEN, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.OPEN, StreamEvent.LOSE_WRITE): StreamState.WRITE_ENDING,
+    (StreamState.OPEN, StreamEvent.PEER_ENDED): StreamState.READ_ENDED,
     (StreamState.OPEN, StreamEvent.END): StreamState.CLOSED,
+    (StreamState.READ_ENDED, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.READ_ENDED, StreamEvent.LOSE_WRITE): StreamState.BOTH_ENDING,
+    (StreamState.READ_ENDED, StreamEvent.END): StreamState.CLOSED,
+    (StreamState.WRITE_ENDING, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.WRITE_ENDING, StreamEvent.LOSE_WRITE): StreamState.WRITE_ENDING,
+    (StreamState.WRITE_ENDING, StreamEvent.PEER_ENDED): StreamState.BOTH_ENDING,
+    (StreamState.WRITE_ENDING, StreamEvent.SENT_LAST): StreamState.WRITE_ENDED,
+    (StreamState.WRITE_ENDING, StreamEvent.END): StreamState.CLOSED,
+    (StreamState.WRITE_ENDED, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.WRITE_ENDED, StreamEvent.LOSE_WRITE): StreamState.WRITE_ENDED,
+    (StreamState.WRITE_ENDED, StreamEvent.PEER_ENDED): StreamState.CLOSING,
+    (StreamState.WRITE_ENDED, StreamEvent.END): StreamState.CLOSED,
+    (StreamState.BOTH_ENDING, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.BOTH_ENDING, StreamEvent.LOSE_WRITE): StreamState.BOTH_ENDING,
+    (StreamState.BOTH_ENDING, StreamEvent.SENT_LAST): StreamState.CLOSING,
+    (StreamState.BOTH_ENDING, StreamEvent.END): StreamState.CLOSED,
     (StreamState.CLOSING, StreamEvent.LOSE): StreamState.CLOSING,
+    (StreamState.CLOSING, StreamEvent.LOSE_WRITE): StreamState.CLOSING,
     (StreamState.CLOSING, StreamEvent.FLUSHED): StreamState.DRAINING,
     (StreamState.CLOSING, StreamEvent.END): StreamState.CLOSED,
     (StreamState.DRAINING, StreamEvent.LOSE): StreamState.DRAINING,
+    (StreamState.DRAINING, StreamEvent.LOSE_WRITE): StreamState.DRAINING,
     (StreamState.DRAINING, StreamEvent.END): StreamState.CLOSED,
     (StreamState.CLOSED, StreamEvent.LOSE): StreamState.CLOSED,
+    (StreamState.CLOSED, StreamEvent.LOSE_WRITE): StreamState.CLOSED,
     (StreamState.CLOSED, StreamEvent.END): StreamState.CLOSED,
 }
 

@@ -1,68 +1,41 @@
-"""A stream connection over a non-blocking socket: reading, writing, producers, and the ways it can end.
+"""A stream connection over a non-blocking socket: reading, writing, and producers. How it ends is in `_stream_ends`.
 
-States and events are the table in `_states`. What holds:
+What holds, beside what is said there:
 
-* A descriptor is taken out of the loop before it is closed: its number is reused at once, and a loop that still
-  watches it never reports the new owner (uvloop aborts the process).
-* ``connectionLost`` is called exactly once, last, and never from within a call that the protocol makes on the
-  transport.
 * ``_armed`` is True while somebody will call `_flush`: the loop (it watches for writability, or was asked to call it
   soon) or the caller of a protocol's callback, when that returns. So all that is written in one callback leaves in one
   send(2). Sending the first piece at once would be no faster for one piece, and for two it would leave the second
   waiting for the acknowledgement of the first (Nagle's algorithm, against delayed acknowledgements: 40 ms).
-* ``_writable`` is True while what is written will be sent: until `loseConnection`, or, if a producer is registered
-  then, until that is unregistered.
-* Callbacks of the protocol and its producer run in the connection's own context (contextvars).
-
-Closing politely. close(2) with unread data in the receive queue makes the kernel send a reset, upon which the peer may
-throw away what we sent last. So after the last byte was handed over, the receive queue is looked at: if it is empty,
-the socket is closed; if not, only our half is, and what comes is read and dropped until the peer closes too. From then
-on nothing more can go wrong: a peer that resets what both had finished with (it may have closed politely, like us, with
-our bytes unread) has ended a connection that was done, `ConnectionDone`.
-
-Nothing of that may take for ever. ``lingerLimit`` bounds the time without progress while sending (a slow reader of a
-large answer may take as long as it needs; one that stopped reading is cut off), and the whole time of reading what
-nobody wants.
+* ``_writable`` is True while what is written will be sent: until `loseConnection` or `loseWriteConnection`, or, if a
+  producer is registered then, until that is unregistered.
+* Callbacks of the protocol and its producer run in the connection's own context (contextvars), except for
+  ``pauseProducing``: `write` calls it, often from within that context, which cannot be entered twice.
 """
 
 from __future__ import annotations
 
-import logging
-import socket
-from collections import deque
-from collections.abc import Callable, Iterable
-from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-from netcore._log import ENDS_THE_PROGRAM, log_failure
-from netcore._owner import ScopeOwner
-from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from netcore.failure import Failure
-from netcore.transports._sockets import TRY_LATER, set_reset_on_close
-from netcore.transports._states import STREAM_TRANSITIONS, StreamEvent, StreamState
+from netcore.error import ConnectionAborted, ConnectionLost
+from netcore.transports._limits import HIGH_WATER, write_limits
+from netcore.transports._sockets import TRY_LATER
+from netcore.transports._states import StreamState
+from netcore.transports._stream_ends import READ_SIZE, StreamEnds
 
-if TYPE_CHECKING:
-    from netcore.interfaces import IDelayedCall
-    from netcore.reactors import Reactor
+__all__ = ["GATHER", "HIGH_WATER", "READ_SIZE", "StreamTransport"]
 
-__all__ = ["StreamTransport"]
-
-logger = logging.getLogger("netcore.transports")
-
-# asyncio's own transports read 256 KiB, and every recv(2) allocates that much: measured, 64 KiB costs a third.
-READ_SIZE = 64 * 1024
-# A streaming producer is paused when more than this waits to be sent.
-HIGH_WATER = 64 * 1024
 # At most this much is copied together for one send(2); a longer first piece is sent as it is.
 GATHER = 128 * 1024
 # After a failed send, how many times what the peer sent before it broke off is read: 16 MiB, beyond any receive buffer.
 LAST_READS = 256
 
+_OPEN, _READ_ENDED, _WRITE_ENDING, _WRITE_ENDED, _BOTH_ENDING, _CLOSING, _DRAINING, _CLOSED = StreamState
+_READABLE = (_OPEN, _WRITE_ENDING, _WRITE_ENDED)
+_SENDING_LAST = (_WRITE_ENDING, _BOTH_ENDING, _CLOSING)
 
-_OPEN, _CLOSING, _DRAINING, _CLOSED = StreamState
 
-
-class StreamTransport(ScopeOwner):
+class StreamTransport(StreamEnds):
     """A connection: *protocol*'s transport.
 
     Args:
@@ -72,50 +45,18 @@ class StreamTransport(ScopeOwner):
         context: the callbacks' own.
         on_lost: told the reason after the protocol was.
     Attributes: *protocol*; *connected*, from `start` until ``connectionLost``; *disconnecting*, whether
-        `loseConnection` or `abortConnection` was called; *lingerLimit*, seconds, see the head of this file.
+        `loseConnection` was called or the connection aborted; *lingerLimit*, seconds, see the head of `_stream_ends`.
     Threading: the reactor's thread only.
     """
 
-    lingerLimit = 30.0
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        sock: socket.socket,
-        protocol: Any,
-        context: Context,
-        on_lost: Callable[[Failure], object] | None = None,
-    ) -> None:
-        self.protocol: Any = protocol
-        self.connected = False
-        self.disconnecting = False
-        self._reactor = reactor
-        self._loop = reactor.loop
-        self._watcher = reactor._watcher
-        self._socket = sock
-        self._descriptor = sock.fileno()
-        self._recv = sock.recv
-        self._send = sock.send
-        self._context = context
-        self._on_lost = on_lost
-        self._state = _OPEN
-        self._reading = False
-        self._watching_writable = False
-        self._buffer: deque[bytes | memoryview] = deque()
-        self._size = 0
-        self._armed = False
-        self._writable = True
-        self._producer: Any = None
-        self._streaming = False
-        self._producer_paused = False
-        self._linger: IDelayedCall | None = None
-        self._progress = False
-        self._reason: Failure | None = None
+    # On the class, since few connections have other ones, and they are asked for beyond the high watermark only.
+    _low = 0
+    _maximum: int | None = None
 
     # Writing.
 
     def write(self, data: bytes) -> None:
-        """Send *data*, at the latest in the next turn. Dropped once the connection is going.
+        """Send *data*, at the latest in the next turn. Dropped once the connection, or our half of it, is going.
 
         Raises: TypeError: *data* is not bytes-like.
         """
@@ -128,9 +69,8 @@ class StreamTransport(ScopeOwner):
         if not self._armed:
             self._armed = True
             self._loop.call_soon(self._flush)
-        if size > HIGH_WATER and self._streaming and not self._producer_paused:
-            self._producer_paused = True
-            self._producer.pauseProducing()
+        if size > self._high:
+            self._much_waits(size)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send all pieces of *data*.
@@ -138,6 +78,32 @@ class StreamTransport(ScopeOwner):
         Raises: TypeError: one is not bytes-like.
         """
         self.write(b"".join(data))
+
+    def setWriteLimits(self, high: int | None = None, low: int | None = None, *, maximum: int | None = None) -> None:
+        """Say how much may wait to be sent, in bytes; what is left out is as at first.
+
+        Args:
+            high: a streaming producer is paused when more waits; at first 64 KiB, or *low* if that is more.
+            low: it is resumed when no more than this waits; at first 0.
+            maximum: a write that makes more wait aborts the connection, with `ConnectionAborted` as the reason, so that
+                nothing is left out in the middle. What one callback writes counts whole: it is sent when that returns.
+                At first there is none.
+        Raises: ValueError: they do not hold 0 <= low <= high < maximum.
+        """
+        self._high, self._low, self._maximum = write_limits(high, low, maximum)
+
+    def _much_waits(self, size: int) -> None:
+        """More than the high watermark."""
+        if self._maximum is not None and size > self._maximum:
+            what = f"{size} bytes would wait to be sent, and at most {self._maximum} may (setWriteLimits)"
+            self._abort(ConnectionAborted(f"{what}: the peer reads too slowly, or too much was written at once"))
+        elif self._streaming and not self._producer_paused:
+            self._producer_paused = True
+            producer = self._producer
+            try:
+                producer.pauseProducing()
+            except BaseException as error:  # not the fault of whoever writes: it may be another's callback
+                self._loop.call_soon(self._end, self._logged(error, "pauseProducing", producer))
 
     def _flush(self) -> None:
         """Send what the kernel takes; if that is all, see what comes next."""
@@ -165,7 +131,7 @@ class StreamTransport(ScopeOwner):
                 self._progress = True
             self._watch_writable(True)
             return
-        if state is not _OPEN and state is not _CLOSING:
+        if state is _DRAINING or state is _CLOSED:
             return
         if buffer:
             error = self._send_some()
@@ -174,27 +140,28 @@ class StreamTransport(ScopeOwner):
                 return
             if buffer:
                 self._watch_writable(True)
-                if state is _CLOSING:
+                if state is _CLOSING or state is _BOTH_ENDING:
                     self._start_linger()
-                return
+                if not self._producer_paused or self._size > self._low:
+                    return
         producer = self._producer
-        if producer is None:
-            if state is _CLOSING:
-                self._flushed()
-                return
-        elif not self._streaming or self._producer_paused:
+        if producer is not None and (not self._streaming or self._producer_paused):
             self._producer_paused = False
             try:
                 self._context.run(producer.resumeProducing)
             except BaseException as error:
-                self._raised(error, "resumeProducing")
+                self._raised(error, "resumeProducing", producer)
                 return
-            if self._state is _CLOSED:
-                return
-            if self._state is _CLOSING and self._producer is None and not self._buffer:
+        state = self._state
+        if state is _CLOSED:
+            return
+        if state in _SENDING_LAST and self._producer is None and not buffer:
+            if state is _CLOSING:
                 self._flushed()
-                return
-        more = bool(self._buffer)
+            else:
+                self._end_writing()
+            return
+        more = bool(buffer)
         if more is not self._watching_writable:
             self._watch_writable(more)
         self._armed = more
@@ -231,50 +198,35 @@ class StreamTransport(ScopeOwner):
     def _write_failed(self, error: OSError) -> None:
         """Sending failed: the connection is lost, but what the peer said before it broke off is still heard."""
         self._drop_buffer()
-        if self._state is _OPEN and self._reading:
-            self._watch_writable(False)
-            for _ in range(LAST_READS):
-                try:
-                    data = self._recv(READ_SIZE)
-                except OSError:
-                    break
-                if not data:
-                    break
-                try:
-                    self._context.run(self.protocol.dataReceived, data)
-                except BaseException as raised:
-                    self._raised(raised, "dataReceived")
-                    return
-                if self._state is not _OPEN or not self._reading:
-                    break
+        self._watch_writable(False)
+        for _ in range(LAST_READS):
+            if not self._reading:
+                break
+            try:
+                data = self._recv(READ_SIZE)
+            except OSError:
+                break
+            if not data:
+                break
+            try:
+                self._context.run(self.protocol.dataReceived, data)
+            except BaseException as raised:
+                self._raised(raised, "dataReceived")
+                return
         self._lost(ConnectionLost(error))
-
-    def _watch_writable(self, wanted: bool) -> None:
-        if wanted is self._watching_writable:
-            return
-        self._watching_writable = wanted
-        if wanted:
-            self._watcher.add_writer(self._descriptor, self._flush)
-        else:
-            self._watcher.remove_writer(self._descriptor)
-
-    def _drop_buffer(self) -> None:
-        self._writable = False
-        self._buffer.clear()
-        self._size = 0
 
     # Producers that write to us.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """From now on control *producer*: an `IPushProducer` if *streaming*, else an `IPullProducer`.
 
-        It is told to stop if the connection is going already, and when it is lost.
+        It is told to stop if the connection, or our half of it, is going already, and when the connection is lost.
 
         Raises: RuntimeError: another producer is registered; unregister it first.
         """
         if self._producer is not None:
             raise RuntimeError(f"cannot register {producer!r}: {self._producer!r} is registered; unregister it first")
-        if self._state is not _OPEN:
+        if self._state is not _OPEN and self._state is not _READ_ENDED:
             producer.stopProducing()
             return
         self._producer = producer
@@ -284,43 +236,28 @@ class StreamTransport(ScopeOwner):
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """The producer has finished. A `loseConnection` that waited for it now takes effect."""
+        """The producer has finished. A `loseConnection` or `loseWriteConnection` that waited for it takes effect."""
         self._producer = None
         self._streaming = self._producer_paused = False
-        if self._state is _CLOSING:
+        if self._state in _SENDING_LAST:
             self._writable = False
             self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._armed:
-            self._armed = True
-            self._loop.call_soon(self._flush)
 
     # Reading, of which we are the producer.
 
     def pauseProducing(self) -> None:
-        """Stop reading: the peer will find that it cannot send."""
-        if self._state is _OPEN:
+        """Stop reading: the peer will find that it cannot send. Its end is not noticed either."""
+        if self._state in _READABLE:
             self._read_with(None)
 
     def resumeProducing(self) -> None:
         """Read again."""
-        if self._state is _OPEN:
+        if self._state in _READABLE:
             self._read_with(self._on_readable)
 
     def stopProducing(self) -> None:
         """Close the connection, as `loseConnection`."""
         self.loseConnection()
-
-    def _read_with(self, reader: Callable[[], None] | None) -> None:
-        if (reader is not None) is self._reading:
-            return
-        if reader is not None:
-            self._reading = True
-            self._watcher.add_reader(self._descriptor, reader)
-        else:
-            self._reading = False
-            self._watcher.remove_reader(self._descriptor)
 
     def _on_readable(self) -> None:
         try:
@@ -331,7 +268,7 @@ class StreamTransport(ScopeOwner):
             self._lost(ConnectionLost(error))
             return
         if not data:
-            self._lost(ConnectionDone())
+            self._read_ended()
             return
         armed = self._armed
         self._armed = True
@@ -343,180 +280,25 @@ class StreamTransport(ScopeOwner):
         if not armed:
             self._callback_returned()
 
-    def _callback_returned(self) -> None:
-        """Do what a callback left for its caller to do."""
-        if self._buffer or self._state is not _OPEN:
-            self._flush()
-        else:
-            self._armed = False
-
-    def _raised(self, error: BaseException, what: str) -> None:
-        """A callback raised *error*: the connection is lost for that, and nobody else notices."""
-        if isinstance(error, ENDS_THE_PROGRAM):
-            self._armed = True
-            self._loop.call_soon(self._flush)
-            raise error
-        failure = Failure(error)
-        # Those who handle what is logged may look at the context; and it may be entered, hence the copy.
-        told = (logger, failure, "%s of %r raised: its connection is closed", what, self.protocol)
-        self._context.copy().run(log_failure, *told)
-        self._end(failure)
-
-    # The beginning and the ends.
-
     def start(self) -> None:
         """Read from the socket, and tell the protocol that the connection stands."""
         self.connected = True
         self._reactor._keep(self)
-        self._read_with(self._on_readable)
+        unwatchable = None
+        try:
+            self._read_with(self._on_readable)
+        except OSError as error:  # epoll_ctl(2): no memory, or a user's limit
+            unwatchable = error
         self._armed = True
         try:
             self._context.run(self.protocol.makeConnection, self)
         except BaseException as error:
             self._raised(error, "makeConnection")
             return
+        if unwatchable is not None:
+            self._lost(ConnectionLost(unwatchable))
+            return
         self._callback_returned()
-
-    def loseConnection(self) -> None:
-        """Close the connection once everything written so far has been sent, and a registered producer has finished."""
-        if self._state is not _OPEN:
-            return
-        self._move(StreamEvent.LOSE)
-        self.disconnecting = True
-        self._writable = self._producer is not None
-        self._read_with(None)
-        if self._watching_writable:
-            self._start_linger()
-        self._flush_soon()
-
-    def abortConnection(self) -> None:
-        """Close at once with a reset, dropping what was not sent; ``connectionLost`` follows, with
-        `ConnectionAborted`."""
-        if self._state is _CLOSED:
-            return
-        self.disconnecting = True
-        self._close(Failure(ConnectionAborted()), reset=True)
-        self._loop.call_soon(self._report)
-
-    def _shut_down(self) -> None:
-        """Close now, because the reactor ends: what the kernel takes without waiting is still sent."""
-        if self._state is _CLOSED:
-            self._report()
-            return
-        while left := self._size:
-            if self._send_some() is not None or self._size == left:
-                break
-        finished = self._state is not _OPEN and not self._size and self._producer is None
-        self._lost(ConnectionDone() if finished else ConnectionLost("the reactor was shut down"))
-
-    def _flushed(self) -> None:
-        """All is sent: close the socket, or wait until the peer does."""
-        try:
-            unread = self._recv(READ_SIZE)
-            if unread:
-                self._socket.shutdown(socket.SHUT_WR)
-        except OSError:  # nothing to read (yet), or the peer was quicker
-            unread = b""
-        if not unread:
-            self._lost(ConnectionDone())
-            return
-        self._move(StreamEvent.FLUSHED)
-        self._watch_writable(False)
-        self._read_with(self._drain)
-        self._stop_linger()
-        self._start_linger()
-
-    def _drain(self) -> None:
-        try:
-            unread = self._recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:  # a reset: all was sent, and nobody reads this
-            unread = b""
-        if not unread:
-            self._lost(ConnectionDone())
-
-    def _start_linger(self) -> None:
-        if self._linger is None:
-            self._progress = False
-            self._linger = self._reactor.callLater(self.lingerLimit, self._lingered)
-
-    def _stop_linger(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-
-    def _lingered(self) -> None:
-        self._linger = None
-        if self._state is _CLOSING and (self._progress or not self._buffer):
-            self._start_linger()  # it is slow, or it is our producer that is
-            return
-        what = "did not read" if self._state is _CLOSING else "did not close"
-        self._end(Failure(ConnectionAborted(f"the peer {what} for {self.lingerLimit:g} s")), reset=True)
-
-    def _lost(self, error: Exception) -> None:
-        self._end(Failure(error))
-
-    def _end(self, reason: Failure, reset: bool = False) -> None:
-        self._close(reason, reset)
-        self._report()
-
-    def _close(self, reason: Failure, reset: bool) -> None:
-        """Give the descriptor back. Only the first reason counts."""
-        if self._state is _CLOSED:
-            return
-        self._move(StreamEvent.END)
-        self._reason = reason
-        self._read_with(None)
-        self._watch_writable(False)
-        self._drop_buffer()
-        self._stop_linger()
-        try:
-            if reset:
-                set_reset_on_close(self._socket)
-            else:
-                self._socket.shutdown(socket.SHUT_RDWR)  # a forked child may hold the socket too
-        except OSError:
-            pass  # the peer was quicker
-        self._socket.close()
-
-    def _report(self) -> None:
-        """Tell everybody that the connection is lost, once."""
-        reason, self._reason = self._reason, None
-        if reason is None:
-            return
-        self._reactor._drop(self)
-        self.connected = False
-        producer, self._producer = self._producer, None
-        protocol, self.protocol = self.protocol, None  # lets go of each other, without the garbage collector
-        # A copy, since the connection's own context may be entered: disposing of an attached reactor in a callback.
-        context = self._context.copy()
-        try:
-            _call(context, self._end_scopes)
-            if producer is not None:
-                _call(context, producer.stopProducing)
-            _call(context, protocol.connectionLost, reason)
-        finally:
-            if self._on_lost is not None:
-                self._on_lost(reason)
-
-    def _child_failed(self, failure: Failure) -> None:
-        self._loop.call_soon(self._end, failure)  # the protocol may be making a call
-
-    def _move(self, event: StreamEvent) -> None:
-        state = STREAM_TRANSITIONS.get((self._state, event))
-        if state is None:
-            raise RuntimeError(f"{event.value} cannot happen to a connection that is {self._state.value}")
-        self._state = state
-
-
-def _call(context: Context, callback: Callable[..., object], *args: Any) -> None:
-    try:
-        context.run(callback, *args)
-    except ENDS_THE_PROGRAM:
-        raise
-    except BaseException:
-        context.run(log_failure, logger, Failure(), "%r raised", callback)
 
 
 def _as_bytes(data: Any) -> bytes:

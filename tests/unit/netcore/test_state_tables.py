@@ -20,16 +20,19 @@ from netcore.transports._states import (
 from netcore.transports._stream import StreamTransport
 from netcore.transports.tcp import Connector
 
-OPEN, CLOSING, DRAINING, CLOSED = StreamState
+OPEN, R_ENDED, W_ENDING, W_ENDED, ENDING, CLOSING, DRAINING, CLOSED = StreamState  # R and W: one direction
 DISCONNECTED, CONNECTING, CONNECTED = ConnectorState
 NEW, STARTED, STOPPING, STOPPED = threadpool._State
 REFUSED = None
 
 STREAM: dict[Enum, tuple[Any, ...]] = {
-    #                     OPEN     CLOSING   DRAINING  CLOSED
-    StreamEvent.LOSE:    (CLOSING, CLOSING,  DRAINING, CLOSED),
-    StreamEvent.FLUSHED: (REFUSED, DRAINING, REFUSED,  REFUSED),
-    StreamEvent.END:     (CLOSED,  CLOSED,   CLOSED,   CLOSED),
+    #                        OPEN      R_ENDED  W_ENDING  W_ENDED  ENDING   CLOSING   DRAINING  CLOSED
+    StreamEvent.LOSE:       (CLOSING,  CLOSING, CLOSING,  CLOSING, CLOSING, CLOSING,  DRAINING, CLOSED),
+    StreamEvent.LOSE_WRITE: (W_ENDING, ENDING,  W_ENDING, W_ENDED, ENDING,  CLOSING,  DRAINING, CLOSED),
+    StreamEvent.PEER_ENDED: (R_ENDED,  REFUSED, ENDING,   CLOSING, REFUSED, REFUSED,  REFUSED,  REFUSED),
+    StreamEvent.SENT_LAST:  (REFUSED,  REFUSED, W_ENDED,  REFUSED, CLOSING, REFUSED,  REFUSED,  REFUSED),
+    StreamEvent.FLUSHED:    (REFUSED,  REFUSED, REFUSED,  REFUSED, REFUSED, DRAINING, REFUSED,  REFUSED),
+    StreamEvent.END:        (CLOSED,   CLOSED,  CLOSED,   CLOSED,  CLOSED,  CLOSED,   CLOSED,   CLOSED),
 }  # fmt: skip
 CONNECTOR: dict[Enum, tuple[Any, ...]] = {
     #                        DISCONNECTED  CONNECTING    CONNECTED

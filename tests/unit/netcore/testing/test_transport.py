@@ -53,6 +53,25 @@ def test_closing_leaves_a_mark_and_nothing_else() -> None:
     assert transport.value() == b"late"
 
 
+def test_ending_our_half_leaves_a_mark_of_its_own() -> None:
+    transport = StringTransport()
+    assert not transport.writeDisconnecting
+    transport.loseWriteConnection()
+    assert transport.writeDisconnecting
+    assert not transport.disconnecting
+    transport.write(b"seen all the same")
+    assert transport.value() == b"seen all the same"
+
+
+def test_write_limits_are_remembered_and_checked() -> None:
+    transport = StringTransport()
+    assert transport.writeLimits == (65536, 0, None)
+    transport.setWriteLimits(10, 5, maximum=20)
+    assert transport.writeLimits == (10, 5, 20)
+    with pytest.raises(ValueError, match="0 <= low <= high < maximum"):
+        transport.setWriteLimits(5, 10)
+
+
 def test_aborting_leaves_both_marks() -> None:
     transport = StringTransport()
     transport.abortConnection()

@@ -3,118 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
-from collections.abc import Callable
-from contextvars import Context
-from typing import Any, cast
 
 import pytest
 
 from netcore.error import ConnectionDone, ConnectionLost
-from netcore.failure import Failure
-from netcore.protocol import Protocol
-from netcore.reactors import Reactor
 from netcore.transports._stream import StreamTransport
-
-
-class Socket:
-    """*answers* are what send() does next: take so many bytes, or raise; after those it takes everything.
-
-    Attributes: *sent*, what was given to each send, and *taken*, all that was taken.
-    """
-
-    def __init__(self) -> None:
-        self.answers: deque[int | OSError] = deque()
-        self.sent: list[bytes] = []
-        self.taken = b""
-        self.closed = False
-
-    def fileno(self) -> int:
-        return 7
-
-    def send(self, data: bytes) -> int:
-        self.sent.append(bytes(data))
-        answer = self.answers.popleft() if self.answers else len(data)
-        if isinstance(answer, OSError):
-            raise answer
-        self.taken += bytes(data[:answer])
-        return answer
-
-    def recv(self, size: int) -> bytes:
-        raise BlockingIOError
-
-    def setsockopt(self, level: int, option: int, value: bytes) -> None:
-        pass
-
-    def shutdown(self, how: int) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class FakeReactor:
-    """The reactor, its loop and its watcher, of which the test takes the turns."""
-
-    def __init__(self) -> None:
-        self.loop = self._watcher = self
-        self.soon: deque[Callable[[], object]] = deque()
-        self.writer: Callable[[], object] | None = None
-        self.lingering = 0
-
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        self.soon.append(callback)
-
-    def turn(self) -> None:
-        while self.soon:
-            self.soon.popleft()()
-
-    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
-        pass
-
-    def remove_reader(self, fd: int) -> None:
-        pass
-
-    def add_writer(self, fd: int, callback: Callable[[], object]) -> None:
-        self.writer = callback
-
-    def remove_writer(self, fd: int) -> None:
-        self.writer = None
-
-    def callLater(self, delay: float, callback: Callable[[], object]) -> Any:
-        self.lingering += 1
-        return self
-
-    def cancel(self) -> None:
-        self.lingering -= 1
-
-    def _keep(self, thing: object) -> None:
-        pass
-
-    def _drop(self, thing: object) -> None:
-        pass
-
-
-class Recorder(Protocol):
-    def __init__(self) -> None:
-        self.reasons: list[BaseException] = []
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self.reasons.append(reason.value)
-
-
-class Producer:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def resumeProducing(self) -> None:
-        self.heard.append("resume")
-
-    def pauseProducing(self) -> None:
-        self.heard.append("pause")
-
-    def stopProducing(self) -> None:
-        self.heard.append("stop")
+from tests.unit.netcore.transports.fakes import FakeReactor, Producer, Recorder, Socket, connected
 
 
 @pytest.fixture
@@ -134,9 +28,7 @@ def protocol() -> Recorder:
 
 @pytest.fixture
 def transport(reactor: FakeReactor, sock: Socket, protocol: Recorder) -> StreamTransport:
-    transport = StreamTransport(cast("Reactor", reactor), cast("Any", sock), protocol, Context())
-    transport.start()
-    return transport
+    return connected(reactor, sock, protocol)
 
 
 def test_one_piece_that_is_taken_whole_is_one_send(
