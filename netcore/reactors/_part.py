@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
 from netcore.reactors._selector import Watcher
+from netcore.transports._spare import Spare
 
 if TYPE_CHECKING:
     from netcore.reactors._reactor import Reactor
@@ -30,6 +31,7 @@ class Part:
     loop: asyncio.AbstractEventLoop
     _watcher: Watcher
     _open: dict[Closable, None]
+    _spare: Spare
 
     def _require_usable(self) -> None:
         """Raises: ReactorNotRunning: the reactor was disposed of."""

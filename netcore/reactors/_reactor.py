@@ -38,6 +38,7 @@ from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
 from netcore.threadpool import ThreadPool
+from netcore.transports._spare import Spare
 
 __all__ = ["Reactor", "live"]
 
@@ -98,6 +99,7 @@ class Reactor(Streams):
         self._events = SystemEvents()
         self._refusing = False  # shutting down, and the connections there were are closed
         self._open: dict[Closable, None] = {}
+        self._spare = Spare()
         self._blocked: set[Callable[[], object]] = set()
         self._ended_with_loop = False  # attached, and that loop's program has ended
         self._pool = ReactorPool(self)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Collection
 from typing import Any
 
 from netcore.address import IPv4Address, IPv6Address
+from netcore.error import UnsupportedAddressFamily, UnsupportedSocketType
 
 __all__ = [
+    "OUT_OF_DESCRIPTORS",
     "OUT_OF_RESOURCES",
     "TRY_LATER",
     "address_of",
+    "adopt",
     "check_port",
     "family_of",
     "literal_addresses",
     "set_reset_on_close",
+    "set_reuse_port",
 ]
 
 # send(2): the kernel has no room just now. ENOBUFS: BSD says so of the network interface's queue.
@@ -23,7 +28,8 @@ TRY_LATER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBU
 
 # accept(2): the process or the system has no more descriptors, buffers or memory. The connection stays queued, so the
 # listening socket stays readable: going on at once would spin.
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+OUT_OF_RESOURCES = OUT_OF_DESCRIPTORS | {errno.ENOBUFS, errno.ENOMEM}
 
 SocketAddress = tuple[Any, ...]
 
@@ -33,6 +39,33 @@ def address_of(name: SocketAddress) -> IPv4Address | IPv6Address:
     if len(name) == 4:
         return IPv6Address("TCP", *name)
     return IPv4Address("TCP", *name)
+
+
+def adopt(descriptor: int, family: int, families: Collection[int], kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking socket on a duplicate of *descriptor* (which becomes non-blocking with it: they share the flag).
+
+    Raises: UnsupportedAddressFamily: *family* is none of *families*, or not the socket's. UnsupportedSocketType: it is
+        not of *kind*. OSError: it is no socket.
+    """
+    if family not in families:
+        wanted = ", ".join(socket.AddressFamily(each).name for each in families)
+        raise UnsupportedAddressFamily(f"sockets of {wanted} can be adopted here, not of {family!r}")
+    duplicate = socket.dup(descriptor)
+    try:
+        sock = socket.socket(fileno=duplicate)
+    except BaseException:
+        socket.close(duplicate)
+        raise
+    try:
+        if sock.family != family:
+            raise UnsupportedAddressFamily(f"the socket is of {sock.family!r}, not of {family!r}")
+        if sock.type != kind:
+            raise UnsupportedSocketType(f"the socket is of {sock.type!r}, and {kind!r} is wanted")
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def check_port(port: int) -> None:
@@ -61,3 +94,14 @@ def literal_addresses(host: str, port: int) -> list[tuple[int, SocketAddress]] |
 def set_reset_on_close(sock: socket.socket) -> None:
     """Have close(2) drop what was not sent and reset the connection (socket(7), SO_LINGER with no time)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+
+def set_reuse_port(sock: socket.socket) -> None:
+    """Let others that do the same listen at the same address; the kernel deals connections out (socket(7)).
+
+    Raises: OSError: this platform has no such thing.
+    """
+    option = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        raise OSError(errno.ENOPROTOOPT, "this platform has no SO_REUSEPORT")
+    sock.setsockopt(socket.SOL_SOCKET, option, 1)

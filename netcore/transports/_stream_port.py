@@ -1,8 +1,9 @@
 """A place where stream connections are accepted. `Port` in `tcp` and in `unix` say where that is.
 
 What holds: ``_socket`` is None when it does not listen; while it does, the loop watches the socket, except for the
-pause after the system ran out of descriptors or memory: the connection that could not be accepted stays queued and the
-socket readable, so that watching it would spin. Such an outage is logged once, when it begins, and its end is.
+pause after the system ran out of descriptors or memory: a connection that could not be accepted stays queued and the
+socket readable, so that watching it would spin. For want of a descriptor, those that wait then are refused, with the
+reactor's spare one: their peers would hang. Such an outage is logged once, when it begins, and its end is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.defer import Deferred, succeed
 from netcore.failure import Failure
 from netcore.interfaces import IDelayedCall, IProtocolFactory
-from netcore.transports._sockets import OUT_OF_RESOURCES
+from netcore.transports._sockets import OUT_OF_DESCRIPTORS, OUT_OF_RESOURCES
 from netcore.transports._stream import StreamTransport
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ class StreamPort:
         self._backlog = backlog
         self._context = copy_context()
         self._socket: socket.socket | None = None
+        self._adopted: socket.socket | None = None  # listens already; it is taken when we begin to
         self._host: Any = None
         self._pause: IDelayedCall | None = None
         self._outage = False
+        self._refused = 0  # in this outage
 
     # What kinds of ports differ in.
 
@@ -95,11 +98,13 @@ class StreamPort:
         """
         if self._socket is not None:
             raise RuntimeError(f"{self!r} listens already")
-        self._socket = sock = self._open()
+        adopted, self._adopted = self._adopted, None
+        self._socket = sock = adopted or self._open()
         self._reactor._keep(self)
-        self._watch(sock)
-        logger.info("%r listens", self)
+        self._reactor._spare.hold()
         try:
+            self._watch(sock)
+            logger.info("%r listens", self)
             self.factory.doStart()
         except BaseException:
             self._close()
@@ -142,6 +147,8 @@ class StreamPort:
             self._pause = None
         else:
             self._reactor._watcher.remove_reader(sock.fileno())
+        self._outage = False
+        self._reactor._spare.release()
         self._reactor._drop(self)
         sock.close()
         self._closed()
@@ -165,7 +172,7 @@ class StreamPort:
                 return
             if self._outage:
                 self._outage = False
-                logger.info("%r accepts connections again", self)
+                logger.info("%r accepts connections again; it refused %d", self, self._refused)
             try:
                 sock.setblocking(False)
                 host, peer = self._ends_of(sock, name)
@@ -192,16 +199,36 @@ class StreamPort:
 
     def _pause_accepting(self, error: OSError) -> None:
         assert self._socket is not None
+        if not self._outage:
+            self._refused = 0
+        if error.errno in OUT_OF_DESCRIPTORS:
+            self._refuse(self._socket)
         self._reactor._watcher.remove_reader(self._socket.fileno())
         self._pause = self._reactor.callLater(self.acceptPause, self._resume_accepting)
         if not self._outage:
             self._outage = True
             shortage = "out of resources" if error.errno in OUT_OF_RESOURCES else "accept failed"
-            logger.error(
-                "%r: %s (%s): accepts nothing for %g s, then tries again", self, shortage, error, self.acceptPause
-            )
+            told = "%r: %s (%s): refused %d that waited, accepts nothing for %g s, then tries again"
+            logger.error(told, self, shortage, error, self._refused, self.acceptPause)
+
+    def _refuse(self, listening: socket.socket) -> None:
+        """Close connections that wait to be accepted."""
+        spare = self._reactor._spare
+        if not spare.lend():
+            return
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                sock, _ = listening.accept()
+            except OSError as error:
+                if error.errno in _ONE_LOST:
+                    continue
+                break  # no more wait; or somebody else took the descriptor
+            sock.close()
+            self._refused += 1
+        spare.refill()
 
     def _resume_accepting(self) -> None:
         self._pause = None
         if self._socket is not None:
+            self._reactor._spare.refill()  # it may have been lost in the outage
             self._watch(self._socket)

@@ -349,6 +349,12 @@ def no_descriptors(resource: Any) -> Iterator[None]:
 
 
 class TestOutOfResources:
+    """With the spare descriptor gone too; with it, see test_refusing."""
+
+    @pytest.fixture(autouse=True)
+    def no_spare(self, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reactor._spare, "refill", lambda: None)
+
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL])
     def test_accepting_pauses_and_logs_once_in_an_outage(
         self, reactor: Reactor, run: Run, logged: Logged, number: int
