@@ -108,7 +108,8 @@ class IReactorTCP(Interface):
 class IReactorSocket(Interface):
     """Sockets that somebody else has opened: a supervisor, a parent process, systemd.
 
-    Each method duplicates the descriptor: the caller's stays open, and is the caller's to close.
+    Each method duplicates the descriptor: the caller's stays open, and is the caller's to close. The socket becomes
+    non-blocking.
     """
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> IListeningPort:
@@ -116,15 +117,19 @@ class IReactorSocket(Interface):
 
         Args:
             addressFamily: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`: the socket's.
-        Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket.
+        Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or does not
+            listen.
         """
         ...
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Any:
         """Go on with a stream connection that stands, with the protocol that *factory* builds for its peer.
 
-        Returns: the transport; None if the factory built no protocol, and the connection was closed.
-        Raises: as `adoptStreamPort`. OSError: it is not connected.
+        The factory's ``doStart`` and ``doStop`` are not called.
+
+        Returns: the transport; None if the factory built no protocol, and the duplicate was closed.
+        Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or not
+            connected. What ``buildProtocol`` raised.
         """
         ...
 

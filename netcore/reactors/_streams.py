@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
 from netcore.interfaces import IProtocolFactory
 from netcore.reactors._part import Part
-from netcore.transports.tcp import Connector, Port
+from netcore.transports._sockets import address_of, adopt
+from netcore.transports._stream import StreamTransport
+from netcore.transports._stream_port import StreamPort
+from netcore.transports.tcp import Connection, Connector, Port
 
 __all__ = ["Streams"]
 
+# By address family, what is made of a socket that somebody else has opened; another family is one more entry in each.
+# The first: (reactor, sock, factory); the second: of a socket or its peer, its name; the third as `Connection`.
+_PORTS: dict[int, Callable[..., StreamPort]] = {
+    socket.AF_INET: Port._adopting,
+    socket.AF_INET6: Port._adopting,
+}
+_ADDRESSES: dict[int, Callable[[Any], Any]] = {
+    socket.AF_INET: address_of,
+    socket.AF_INET6: address_of,
+}
+_CONNECTIONS: dict[int, Callable[..., StreamTransport]] = {
+    socket.AF_INET: Connection,
+    socket.AF_INET6: Connection,
+}
+
 
 class Streams(Part):
-    """`IReactorTCP`."""
+    """`IReactorTCP`, and what `IReactorSocket` has for streams."""
 
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Port:
+    def listenTCP(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str = "",
+        *,
+        reusePort: bool = False,
+    ) -> Port:
         """Accept connections on *port* (0: any free one), for protocols from *factory*.
 
         Args:
             backlog: how many connections the kernel keeps until they are accepted (listen(2)).
             interface: a local IPv4 or IPv6 address; "" is every IPv4 address, "::" every IPv6 one, and the IPv4 ones
                 too where the system says so (Linux does, ipv6(7)).
+            reusePort: let others of this user that say so too listen at the same address (SO_REUSEPORT): several
+                processes, among which the kernel deals the connections out. netcore's own; Twisted has no such
+                argument.
         Raises: netcore.error.CannotListenError. ValueError: *port* is not from 0 to 65535.
         """
         self._require_usable()
-        listening = Port(self._whole, port, factory, backlog, interface)
+        listening = Port(self._whole, port, factory, backlog, interface, reusePort=reusePort)
         listening.startListening()
         return listening
 
@@ -47,3 +81,55 @@ class Streams(Part):
         connector = Connector(self._whole, host, port, factory, timeout, bindAddress)
         connector.connect()
         return connector
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> StreamPort:
+        """Accept connections on a stream socket that listens already, for protocols from *factory*.
+
+        The descriptor is duplicated: the caller's stays open, and is the caller's to close. The socket becomes
+        non-blocking.
+
+        Args:
+            addressFamily: `socket.AF_INET` or `socket.AF_INET6`: the socket's.
+        Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or does not
+            listen.
+        """
+        self._require_usable()
+        sock = adopt(fileDescriptor, addressFamily, _PORTS, socket.SOCK_STREAM)
+        try:
+            listening = _PORTS[addressFamily](self._whole, sock, factory)
+            listening.startListening()
+        except BaseException:
+            sock.close()
+            raise
+        return listening
+
+    def adoptStreamConnection(
+        self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> StreamTransport | None:
+        """Go on with a stream connection that stands, with the protocol that *factory* builds for its peer.
+
+        The descriptor is duplicated: the caller's stays open, and is the caller's to close. The socket becomes
+        non-blocking. The factory's ``doStart`` and ``doStop`` are not called.
+
+        Args:
+            addressFamily: `socket.AF_INET` or `socket.AF_INET6`: the socket's.
+        Returns: the transport; None if the factory built no protocol, and the duplicate was closed.
+        Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or not
+            connected. What ``buildProtocol`` raised.
+        """
+        self._require_usable()
+        sock = adopt(fileDescriptor, addressFamily, _CONNECTIONS, socket.SOCK_STREAM)
+        context = copy_context()
+        try:
+            address = _ADDRESSES[addressFamily]
+            host, peer = address(sock.getsockname()), address(sock.getpeername())
+            protocol = context.run(factory.buildProtocol, peer)
+        except BaseException:
+            sock.close()
+            raise
+        if protocol is None:
+            sock.close()
+            return None
+        connection = _CONNECTIONS[addressFamily](self._whole, sock, host, peer, protocol, context)
+        connection.start()
+        return connection

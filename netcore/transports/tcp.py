@@ -16,7 +16,14 @@ from netcore.failure import Failure
 from netcore.interfaces import IConnector, IListeningPort, IProtocolFactory, implementer
 from netcore.transports._connection import Connection
 from netcore.transports._dial import Dial
-from netcore.transports._sockets import SocketAddress, address_of, check_port, family_of, literal_addresses
+from netcore.transports._sockets import (
+    SocketAddress,
+    address_of,
+    check_port,
+    family_of,
+    literal_addresses,
+    set_reuse_port,
+)
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
 
@@ -34,7 +41,7 @@ class Port(StreamPort):
 
     Args:
         reactor: whose loop watches the socket.
-        port, factory, backlog, interface: see `IReactorTCP.listenTCP`.
+        port, factory, backlog, interface, reusePort: see `Reactor.listenTCP`.
     Attributes: *port* and *interface*, as asked for; *factory*; *acceptPause*, seconds without accepting after the
         system ran out of descriptors or memory.
     Raises: ValueError: *port* is not from 0 to 65535.
@@ -42,12 +49,34 @@ class Port(StreamPort):
     """
 
     def __init__(
-        self, reactor: Reactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+        self,
+        reactor: Reactor,
+        port: int,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str = "",
+        *,
+        reusePort: bool = False,
     ) -> None:
         check_port(port)
         super().__init__(reactor, factory, backlog)
         self.port = port
         self.interface = interface
+        self._reuse_port = reusePort
+
+    @classmethod
+    def _adopting(cls, reactor: Reactor, sock: socket.socket, factory: IProtocolFactory) -> Port:
+        """A port for *sock*, the port's from now on, to be started; once stopped, it can listen there again by itself.
+
+        Raises: OSError: *sock* does not listen.
+        """
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(errno.EINVAL, "the socket does not listen: bind it and call its listen() first")
+        host = address_of(sock.getsockname())
+        scope = f"%{host.scopeID}" if isinstance(host, IPv6Address) and host.scopeID else ""
+        port = cls(reactor, host.port, factory, interface=host.host + scope)
+        port._adopted, port._host = sock, host
+        return port
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address listened on, with the number of the port that was given if 0 was asked for.
@@ -60,11 +89,16 @@ class Port(StreamPort):
     def _open(self) -> socket.socket:
         sock = None
         try:
-            sock = socket.socket(family_of(self.interface), socket.SOCK_STREAM)
+            # An address as it is: of one with a scope (fe80::1%eth0), bind() with two items drops that.
+            found = literal_addresses(self.interface, self.port) if self.interface else None
+            family, name = found[0] if found else (family_of(self.interface), (self.interface, self.port))
+            sock = socket.socket(family, socket.SOCK_STREAM)
             sock.setblocking(False)
             if os.name == "posix":  # a restarted server gets its port although old connections are in TIME_WAIT
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # (on Windows it means: steal the port)
-            sock.bind((self.interface, self.port))
+            if self._reuse_port:
+                set_reuse_port(sock)
+            sock.bind(name)
             sock.listen(self._backlog)
             self._host = address_of(sock.getsockname())
         except BaseException as error:
