@@ -9,22 +9,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import deferred, machine, passes, report
+from benchmarks import deferred, idle, machine, passes, report
 from benchmarks.options import Options, parse
 from benchmarks.process import WorkerFailed
 from benchmarks.scenarios import SCENARIOS
 
 RESULTS = Path(__file__).with_name("results")
 
+# Scenarios that are no comparison of rounds: how each is run, and told as text and as data.
+OTHERS: dict[str, tuple[Callable[..., Any], Callable[[Any], str], Callable[[Any], dict[str, Any]]]] = {
+    idle.NAME: (idle.run, report.idle_text, report.idle_data),
+    deferred.NAME: (deferred.run, report.deferred_text, report.deferred_data),
+}
+
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit status."""
     systems = {name: [entry.name for entry in scenario.entries] for name, scenario in SCENARIOS.items()}
-    options = parse(arguments, {**systems, deferred.NAME: []})
+    options = parse(arguments, {**systems, idle.NAME: list(idle.PEERS), deferred.NAME: []})
     path = options.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     new = not path.exists()
     try:  # now, rather than when the figures are there and lost
@@ -48,10 +55,11 @@ def _measure(options: Options, path: Path) -> int:
     results = {}
     try:
         for name in options.scenarios:
-            if name == deferred.NAME:
-                found = deferred.run(options.plan, _say)
-                data["scenarios"][name] = report.deferred_data(found)
-                _show(report.deferred_text(found))
+            if name in OTHERS:
+                run, text, as_data = OTHERS[name]
+                found = run(options.plan, _say)
+                data["scenarios"][name] = as_data(found)
+                _show(text(found))
             else:
                 results[name] = passes.run(SCENARIOS[name], options.plan, _say)
                 data["scenarios"][name] = report.scenario_data(results[name])

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.deferred import ASYNCIO, OURS, THEIRS, DeferredResults
 from benchmarks.figures import Round, Summary
+from benchmarks.idle import IdleResults
 from benchmarks.passes import Results
 from benchmarks.tables import between, number, table
 from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, TARGETS
@@ -125,6 +126,29 @@ def deferred_data(results: DeferredResults) -> dict[str, Any]:
         "verdicts": verdicts,
         "missing": results.missing,
     }
+
+
+# ----------------------------------------------------------------------------------------------------- idle connections
+
+
+def idle_text(results: IdleResults) -> str:
+    """A table of the systems, and those that cannot run here."""
+    rows = [
+        [name, number(each), number(results.cpu_each[name]), number(results.bytes_each[OURS] / each)]
+        if OURS in results.bytes_each
+        else [name, number(each), number(results.cpu_each[name]), NOTHING]
+        for name, each in results.bytes_each.items()
+    ]
+    parts = [f"idle: {results.connections:,} connections, none of them lost: each has echoed a message at the end", ""]
+    if rows:
+        parts += [table(["system", "bytes each", "CPU µs to open one", f"{OURS} ÷ it (bytes)"], rows)]
+        parts += [f"wanted: no more bytes than Twisted's: {results.judge().value}"]
+    return "\n".join(parts + _missing_text(results.missing))
+
+
+def idle_data(results: IdleResults) -> dict[str, Any]:
+    """The same as data."""
+    return {**dataclasses.asdict(results), "verdict": results.judge().value}
 
 
 # -------------------------------------------------------------------------------------------------------------- targets

@@ -49,6 +49,17 @@ TARGETS = (
     Target("echo", Figure.CPU, "netcore", "twisted", 0.5, 0.4),
     Target("echo", Figure.CPU, "netcore", "asyncio-uvloop", 1.3, 1.15),
     Target("echo", Figure.CPU, "netcore-uvloop", "asyncio-uvloop", 1.2, 1.05),
+    *(
+        target
+        for scenario in ("echo-64", "echo-100k", "bulk")
+        for target in (
+            Target(scenario, Figure.CPU, "netcore", "twisted", 0.5, 0.4),
+            Target(scenario, Figure.CPU, "netcore", "asyncio-uvloop", 1.4, 1.4),
+            Target(scenario, Figure.CPU, "netcore-uvloop", "asyncio-uvloop", 1.25, 1.25),
+        )
+    ),
+    Target("timers", Figure.CPU, "netcore", "twisted", 1.0, 1.0),
+    Target("thread-calls", Figure.CPU, "netcore", "twisted", 0.5, 0.5),
 )
 
 # How many times as fast as Twisted's, inside a running loop. No aims: these are hard enough.

@@ -60,6 +60,11 @@ class Worker:
     def processor_time(self) -> float:
         return _processor_time()
 
+    def memory(self) -> int:
+        """Bytes of memory that this process uses (RSS, proc(5))."""
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+
     def stop(self) -> None:
         self._system.stop()
 

@@ -1,9 +1,13 @@
 """The registry of what can be measured with systems in processes of their own."""
 
 from benchmarks.scenarios.base import Bench, Entry, Scenario, Unavailable
-from benchmarks.scenarios.echo import ECHO
+from benchmarks.scenarios.echo import BULK, ECHO, ECHO_LARGE, ECHO_SMALL
+from benchmarks.scenarios.loops import THREAD_CALLS, TIMERS
 from benchmarks.scenarios.queries import QUERY_POSTGRES, QUERY_SQLITE
 
 __all__ = ["SCENARIOS", "Bench", "Entry", "Scenario", "Unavailable"]
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (QUERY_POSTGRES, QUERY_SQLITE, ECHO)}
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (QUERY_POSTGRES, QUERY_SQLITE, ECHO, ECHO_SMALL, ECHO_LARGE, BULK, TIMERS, THREAD_CALLS)
+}

@@ -1,24 +1,25 @@
-"""TCP echo: what a server's process spends on a message. The client is a process of its own, the same for all."""
+"""TCP, there and back, and one way: what a server's process spends on a message. The client is a process of its own,
+the same for all."""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from benchmarks.figures import Figure, Round
 from benchmarks.process import WorkerFailed, WorkerProcess
 from benchmarks.scenarios.base import SYSTEMS, Bench, Entry, Scenario, Unavailable
 
 CONNECTIONS = 20
-SIZE = 1024
 
 
-class EchoBench(Bench):
-    """The client, and where each server listens."""
+class StreamBench(Bench):
+    """A client, in a process of its own, and where each server listens."""
 
-    def __init__(self, client: WorkerProcess) -> None:
-        super().__init__(f"{CONNECTIONS} connections on loopback, each with one message of {SIZE} bytes under way", {})
+    def __init__(self, client: WorkerProcess, description: str) -> None:
+        super().__init__(description, {})
         self._client = client
         self._ports: dict[WorkerProcess, int] = {}
 
@@ -39,30 +40,61 @@ class EchoBench(Bench):
         return Round(**{**measured, "cpu_seconds": after - before})
 
 
-class Echo(Scenario):
-    """Bytes, there and back."""
+@dataclass(frozen=True)
+class Stream(Scenario):
+    """Bytes between a server and *client*, "module:Class" under `benchmarks.systems`, in messages of *size* bytes."""
+
+    client: str
+    size: int
+    connections: int
+    what: str
 
     @contextmanager
     def open(self) -> Iterator[Bench]:
         """The client, not connected."""
         if not hasattr(select, "epoll"):
             raise Unavailable("the client waits by epoll, which this system does not have")
-        with closing(WorkerProcess("the client of echo")) as client:
-            arguments = {"connections": CONNECTIONS, "size": SIZE}
-            client.ask("start", factory=f"{SYSTEMS}.echo_client:Client", arguments=arguments)
-            yield EchoBench(client)
+        with closing(WorkerProcess(f"the client of {self.name}")) as client:
+            arguments = {"connections": self.connections, "size": self.size}
+            client.ask("start", factory=f"{SYSTEMS}.{self.client}", arguments=arguments)
+            yield StreamBench(client, f"{self.connections} connections on loopback, {self.what}")
 
 
-ECHO = Echo(
-    "echo",
-    f"TCP echo: processor time of the server per message of {SIZE} bytes",
+def _systems(module: str) -> tuple[Entry, ...]:
+    return (
+        Entry("netcore", f"{module}_netcore:Server"),
+        Entry("netcore-uvloop", f"{module}_netcore:Server", {"loop": "uvloop"}),
+        Entry("twisted", f"{module}_twisted:Server"),
+        Entry("asyncio", f"{module}_asyncio:Server"),
+        Entry("asyncio-uvloop", f"{module}_asyncio:Server", {"loop": "uvloop"}),
+    )
+
+
+def _echo(name: str, size: int, more: tuple[Entry, ...] = ()) -> Stream:
+    return Stream(
+        name,
+        f"TCP echo: processor time of the server per message of {size} bytes",
+        Figure.CPU,
+        _systems("echo") + more,
+        "echo_client:Client",
+        size,
+        CONNECTIONS,
+        f"each with one message of {size} bytes under way",
+    )
+
+
+ECHO = _echo("echo", 1024, (Entry("bare-epoll", "echo_epoll:Server"),))
+ECHO_SMALL = _echo("echo-64", 64)
+ECHO_LARGE = _echo("echo-100k", 100 * 1024)
+
+BULK_SIZE = 16 * 1024
+BULK = Stream(
+    "bulk",
+    f"TCP, one way, as fast as the client reads: processor time of the server per {BULK_SIZE} bytes",
     Figure.CPU,
-    (
-        Entry("netcore", "echo_netcore:Server"),
-        Entry("netcore-uvloop", "echo_netcore:Server", {"loop": "uvloop"}),
-        Entry("twisted", "echo_twisted:Server"),
-        Entry("asyncio", "echo_asyncio:Server"),
-        Entry("asyncio-uvloop", "echo_asyncio:Server", {"loop": "uvloop"}),
-        Entry("bare-epoll", "echo_epoll:Server"),
-    ),
+    _systems("bulk"),
+    "bulk_client:Client",
+    BULK_SIZE,
+    4,
+    f"each asked for a stream of {BULK_SIZE}-byte messages; the transport says when to pause",
 )

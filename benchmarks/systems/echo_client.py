@@ -30,6 +30,8 @@ class Client:
         for _ in range(self._count):
             connection = socket.create_connection((ADDRESS, port), TIMEOUT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(self._payloads[0]) > 65536:  # so that the kernel takes a message at once
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(self._payloads[0]))
             connection.setblocking(False)
             self._connections[connection.fileno()] = connection
 
@@ -43,7 +45,7 @@ class Client:
         payloads, connections = self._payloads, self._connections
         size = len(payloads[0])
         sent: dict[int, tuple[bytes, float]] = {}
-        partly: dict[int, bytes] = {}
+        partly: dict[int, bytearray] = {}
         left = operations
 
         def send(descriptor: int) -> None:
@@ -64,15 +66,16 @@ class Client:
                 if not ready:
                     raise WrongAnswer(f"no message came back within {TIMEOUT:g} s")
                 for descriptor, _ in ready:
-                    data = connections[descriptor].recv(65536)
+                    data: bytes | bytearray = connections[descriptor].recv(max(65536, size))
                     if not data:
                         raise WrongAnswer("the server closed a connection")
                     payload, began = sent[descriptor]
                     if len(data) < size or partly:
-                        data = partly[descriptor] = partly.pop(descriptor, b"") + data
-                        if len(data) < size:
+                        whole = partly.setdefault(descriptor, bytearray())
+                        whole += data
+                        if len(whole) < size:
                             continue
-                        del partly[descriptor]
+                        data = partly.pop(descriptor)
                     if data != payload:
                         raise WrongAnswer("other bytes came back than were sent")
                     latencies.append(perf_counter() - began)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import database, deferred, passes
+from benchmarks import database, deferred, idle, passes, report
 from benchmarks.passes import Plan, Results
 from benchmarks.scenarios import SCENARIOS, Unavailable
 from benchmarks.systems.deferreds.operations import OPERATIONS
@@ -21,6 +21,10 @@ RUNNABLE = {
     "query-postgres": {"asyncdb", "asyncdb-uvloop", "asyncdb-in-asyncio", "psycopg2-threads"},
     "query-sqlite": {"asyncdb", "asyncdb-in-asyncio", "sqlite3-threads"},
     "echo": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop", "bare-epoll"},
+    "echo-100k": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "bulk": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "timers": {"netcore", "netcore-uvloop", "asyncio"},
+    "thread-calls": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
 }
 
 
@@ -75,8 +79,18 @@ def test_queries_from_sqlite() -> None:
     assert_measured(run("query-sqlite", RUNNABLE["query-sqlite"]))
 
 
-def test_echo() -> None:
-    assert_measured(run("echo", RUNNABLE["echo"]))
+@pytest.mark.parametrize("name", ["echo", "echo-100k", "bulk", "timers", "thread-calls"])
+def test_what_a_reactor_does(name: str) -> None:
+    assert_measured(run(name, RUNNABLE[name]))
+
+
+def test_idle_connections() -> None:
+    plan = Plan({"netcore", "netcore-uvloop", "asyncio"})
+    results = idle.run(plan, lambda text: None, connections=50)
+    assert results.bytes_each.keys() == results.cpu_each.keys() == plan.systems
+    assert not results.missing
+    assert "50 connections, none of them lost" in report.idle_text(results)
+    assert report.idle_data(results)["verdict"] == "not measured", "beside Twisted, which the tests do not have"
 
 
 def test_deferreds() -> None:
