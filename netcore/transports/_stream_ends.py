@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, cast
@@ -73,14 +72,12 @@ class StreamEnds(ScopeOwner):
         self._watcher = reactor._watcher
         self._socket = sock
         self._descriptor = sock.fileno()
-        self._recv = sock.recv
-        self._send = sock.send
         self._context = context
         self._on_lost = on_lost
         self._state = _OPEN
         self._reading = False
         self._watching_writable = False
-        self._buffer: deque[bytes | memoryview] = deque()
+        self._buffer: list[bytes | memoryview] = []
         self._size = 0
         self._high = HIGH_WATER
         self._armed = False
@@ -252,7 +249,7 @@ class StreamEnds(ScopeOwner):
     def _flushed(self) -> None:
         """All is sent: close the socket, or wait until the peer does."""
         try:
-            unread = self._recv(READ_SIZE)
+            unread = self._socket.recv(READ_SIZE)
         except OSError:  # nothing to read (yet), or the peer was quicker
             unread = b""
         if not unread:
@@ -270,7 +267,7 @@ class StreamEnds(ScopeOwner):
 
     def _drain(self) -> None:
         try:
-            unread = self._recv(READ_SIZE)
+            unread = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # a reset: all was sent, and nobody reads this

@@ -63,6 +63,9 @@ class Port(StreamPort):
         self.port = port
         self.interface = interface
         self._reuse_port = reusePort
+        # Of the connection accepted last, as the kernel says it, and as an object, which the next one has as well, as a
+        # rule: 150 bytes of an idle connection's 1,000.
+        self._last_host: tuple[SocketAddress, Any] = (), None
 
     @classmethod
     def _adopting(cls, reactor: Reactor, sock: socket.socket, factory: IProtocolFactory) -> Port:
@@ -114,7 +117,10 @@ class Port(StreamPort):
     def _ends_of(
         self, sock: socket.socket, name: SocketAddress
     ) -> tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]:
-        return address_of(sock.getsockname()), address_of(name)
+        host = sock.getsockname()
+        if host != self._last_host[0]:
+            self._last_host = host, address_of(host)
+        return self._last_host[1], address_of(name)
 
     def _connection(self, sock: socket.socket, host: Any, peer: Any, protocol: Any, context: Context) -> Connection:
         return Connection(self._reactor, sock, host, peer, protocol, context)

@@ -69,6 +69,27 @@ class Recorder(Protocol):
         self.inside = False
 
 
+class Instead:
+    """In place of a transport's socket: *methods* are called instead of the socket's own.
+
+    ``Instead.of(transport, send=full)`` puts one in.
+    """
+
+    def __init__(self, sock: Any, methods: dict[str, Callable[..., Any]]) -> None:
+        self.__dict__.update(methods)
+        self.sock = sock
+
+    @classmethod
+    def of(cls, transport: Any, **methods: Callable[..., Any]) -> Any:
+        """Returns: the socket it stands for."""
+        sock = transport._socket
+        transport._socket = cls(sock, methods)
+        return sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
 class Peer:
     """A bare socket on the other side."""
 

@@ -21,7 +21,7 @@ from netcore.interfaces import IReactorCore, IReactorTCP, IReactorThreads, IReac
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor, live
 from netcore.task import deferLater
-from netcore.transports import _stream
+from tests.integration.netcore.tcp_peers import Instead
 from tests.support.guard import Logged
 
 Run = Callable[..., Any]
@@ -457,14 +457,17 @@ class TestShutdown:
             assert peer.recv(100) == b"goodbye"
 
     def test_all_that_the_kernel_takes_without_waiting_is_still_sent(self, reactor: Reactor, run: Run) -> None:
-        room = 5 * _stream.GATHER + 7
+        room = 5 * 128 * 1024 + 7
         taken: list[int] = []
 
         def send(data: bytes) -> int:
+            return sendmsg([data])
+
+        def sendmsg(pieces: list[bytes]) -> int:
             left = room - sum(taken)
             if not left:
                 raise BlockingIOError(errno.EAGAIN, "full")
-            taken.append(min(len(data), left))
+            taken.append(min(sum(map(len, pieces)), left, 100_003))
             return taken[-1]
 
         class Leaves(Protocol):
@@ -472,7 +475,7 @@ class TestShutdown:
                 reactor.callLater(0, self.leave)
 
             def leave(self) -> None:
-                self.transport._send = send  # type: ignore[attr-defined]
+                Instead.of(self.transport, send=send, sendmsg=sendmsg)
                 for _ in range(200):
                     self.transport.write(b"x" * 10_000)
                 reactor.stop()

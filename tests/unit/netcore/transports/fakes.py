@@ -44,6 +44,9 @@ class Socket:
         self.taken += bytes(data[:answer])
         return answer
 
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        return self.send(b"".join(pieces))
+
     def recv(self, size: int) -> bytes:
         if not self.received:
             raise BlockingIOError

@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from netcore.error import ConnectionDone, ConnectionLost
+from netcore.transports import _stream
 from netcore.transports._stream import StreamTransport
 from tests.unit.netcore.transports.fakes import FakeReactor, Producer, Recorder, Socket, connected
 
@@ -156,3 +157,47 @@ def test_nothing_is_sent_once_the_connection_is_closed(
     transport.abortConnection()
     reactor.turn()
     assert sock.sent == []
+
+
+@pytest.mark.parametrize("size", [_stream.SMALL - 1, _stream.SMALL])
+def test_any_number_of_pieces_leaves_in_order(
+    transport: StreamTransport, reactor: FakeReactor, sock: Socket, size: int
+) -> None:
+    pieces = [number.to_bytes(2, "big") * (size // 2) for number in range(2 * _stream.PIECES + 1)]
+    for piece in pieces:
+        transport.write(piece)
+    sock.answers.extend([3 * len(pieces[0]) + 1, 0, 1])
+    reactor.turn()
+    while reactor.writer is not None:
+        reactor.writable()
+    assert sock.taken == b"".join(pieces)
+    assert transport._size == 0
+    assert len(sock.sent) <= 7
+
+
+def test_a_producer_is_asked_again_in_the_same_turn_but_not_for_ever(
+    transport: StreamTransport, reactor: FakeReactor, sock: Socket
+) -> None:
+    class Endless(Producer):
+        def resumeProducing(self) -> None:
+            transport.write(b"x" * 1000)
+
+    transport.registerProducer(Endless(), False)
+    reactor.turn()
+    assert len(sock.taken) == _stream.ROUNDS * 1000
+    assert reactor.writer is not None, "the rest has its turn later"
+    reactor.writable()
+    assert len(sock.taken) == 2 * _stream.ROUNDS * 1000
+    transport.abortConnection()
+
+
+def test_more_is_read_at_once_after_a_read_that_was_filled(
+    transport: StreamTransport, reactor: FakeReactor, sock: Socket
+) -> None:
+    sizes: list[int] = []
+    recv = sock.recv
+    sock.recv = lambda size: sizes.append(size) or recv(size)  # type: ignore[func-returns-value,method-assign]
+    sock.received.extend([b"x", bytes(_stream.READ_SIZE), b"x"])
+    for _ in range(3):
+        reactor.readable()
+    assert sizes == [_stream.READ_SIZE, _stream.READ_SIZE, _stream.READ_MORE]
