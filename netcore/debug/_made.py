@@ -16,6 +16,7 @@ from netcore import threadpool
 from netcore._origins import Origins, Patches, stack_here
 from netcore._timers import TimerQueue
 from netcore.threadpool import ThreadPool
+from netcore.transports._datagram_port import DatagramSocket
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
@@ -99,7 +100,7 @@ def _perform(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _port(original: Callable[..., None]) -> Callable[..., None]:
-    def startListening(self: StreamPort) -> None:
+    def startListening(self: StreamPort | DatagramSocket) -> None:
         _transports.put(self, Made())
         original(self)
 
@@ -148,6 +149,7 @@ PATCHES = Patches(
         (ThreadPool, "_submit", _job),
         (threadpool, "_perform", _perform),
         (StreamPort, "startListening", _port),
+        (DatagramSocket, "startListening", _port),
         (StreamConnector, "connect", _connector),
         (StreamTransport, "start", _connection),
     ]

@@ -27,6 +27,7 @@ from netcore.defer._waiting import driver_of, entries_of, frames_of
 from netcore.reactors import Reactor
 from netcore.reactors._reactor import live
 from netcore.threadpool import ThreadPool, _perform, _Worker
+from netcore.transports._datagram_port import DatagramSocket
 from netcore.transports._states import ConnectorState
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
@@ -187,7 +188,7 @@ def _timers(reactor: Reactor) -> Iterator[Pending]:
 
 def _transports(reactor: Reactor) -> Iterator[Pending]:
     for thing in list(reactor._open):
-        if isinstance(thing, StreamPort):
+        if isinstance(thing, (StreamPort, DatagramSocket)):
             yield _found_made("port", thing, made_of(thing))
         elif isinstance(thing, StreamTransport):
             yield _found_made("connection", thing, made_of(thing))

@@ -233,6 +233,7 @@ class IReactorUNIXDatagram(Interface):
         Args:
             protocol: a `netcore.protocol.ConnectedDatagramProtocol`.
             bindAddress: a path of one's own, without which nobody can answer.
-        Raises: netcore.error.CannotListenError. netcore.error.ConnectError: nobody is there.
+        Returns: the port, *protocol*'s transport. If it could not be opened or connected, the protocol's
+            ``connectionFailed`` was called, with a `netcore.error.CannotListenError` or `netcore.error.ConnectError`.
         """
         ...

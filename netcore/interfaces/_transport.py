@@ -197,8 +197,13 @@ class IMulticastTransport(IUDPTransport, Interface):
         """From where datagrams to groups leave: an address (IPv4) or an index (IPv6)."""
         ...
 
-    def setOutgoingInterface(self, addr: str | int) -> None:
-        """Have datagrams to groups leave by the interface with that address (IPv4) or index (IPv6)."""
+    def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
+        """Have datagrams to groups leave by the interface with that address (IPv4), or index or name (IPv6).
+
+        Returns: Deferred firing with 1.
+        Fails with: OSError: there is no such interface.
+        """
+        ...
 
     def getLoopbackMode(self) -> bool:
         """Whether datagrams to groups come back to listeners on this machine."""
@@ -214,7 +219,7 @@ class IMulticastTransport(IUDPTransport, Interface):
     def setTTL(self, ttl: int) -> None:
         """Let them pass that many, 0 to 255; at first 1: none."""
 
-    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+    def joinGroup(self, addr: str, interface: str | int = "") -> Deferred[None]:
         """Receive what is sent to the group *addr*, on the interface with that address (IPv4) or name or index (IPv6),
         or on the one that the system chooses.
 
@@ -222,7 +227,7 @@ class IMulticastTransport(IUDPTransport, Interface):
         """
         ...
 
-    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+    def leaveGroup(self, addr: str, interface: str | int = "") -> Deferred[None]:
         """Receive it no more.
 
         Fails with: netcore.error.MulticastJoinError.
@@ -234,7 +239,10 @@ class IUNIXDatagramTransport(Interface):
     """Datagrams between paths of this machine."""
 
     def write(self, packet: bytes, addr: str) -> None:
-        """Send *packet* to the path *addr*. Dropped if nobody is there."""
+        """Send *packet* to the path *addr*. Dropped if its receiver has no room for it.
+
+        Raises: OSError: nobody is there. netcore.error.MessageLengthError: it is too long for one datagram.
+        """
 
     def getHost(self) -> IAddress:
         """The path it is bound to."""
@@ -245,7 +253,11 @@ class IUNIXDatagramConnectedTransport(Interface):
     """Datagrams to one path of this machine."""
 
     def write(self, packet: bytes) -> None:
-        """Send *packet* there. The protocol's ``connectionFailed`` hears if nobody is."""
+        """Send *packet* there. Dropped if its receiver has no room for it; if nobody is there any more, the protocol's
+        ``connectionRefused`` hears.
+
+        Raises: netcore.error.MessageLengthError: it is too long for one datagram.
+        """
 
     def getHost(self) -> IAddress:
         """The path it is bound to, if any."""

@@ -29,8 +29,18 @@ from typing import Any
 from netcore import _current
 from netcore._timers import DelayedCall
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
-from netcore.interfaces import IReactorCore, IReactorTCP, IReactorThreads, IReactorTime, implementer
+from netcore.interfaces import (
+    IReactorCore,
+    IReactorMulticast,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUDP,
+    IReactorUNIXDatagram,
+    implementer,
+)
 from netcore.reactors import _loops, _names, _selector, _signals
+from netcore.reactors._datagrams import Datagrams
 from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
@@ -60,8 +70,11 @@ def live() -> list[Reactor]:
         return list(_live)
 
 
-@implementer(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP)
-class Reactor(Streams):
+@implementer(
+    *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP),
+    *(IReactorUDP, IReactorMulticast, IReactorUNIXDatagram),
+)
+class Reactor(Streams, Datagrams):
     """An event loop, with timers, threads and connections.
 
     Args:

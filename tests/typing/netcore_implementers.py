@@ -19,6 +19,7 @@ from netcore.interfaces import (
     IDelayedCall,
     IListeningPort,
     ILoggingContext,
+    IMulticastTransport,
     IProcess,
     IProtocol,
     IProtocolFactory,
@@ -26,22 +27,38 @@ from netcore.interfaces import (
     IReactorCore,
     IReactorFromThreads,
     IReactorInThreads,
+    IReactorMulticast,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
+    IReactorUDP,
+    IReactorUNIXDatagram,
     IService,
     IServiceCollection,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
     ITCPTransport,
     ITransport,
+    IUDPTransport,
+    IUNIXDatagramConnectedTransport,
+    IUNIXDatagramTransport,
 )
-from netcore.protocol import ClientFactory, Factory, Protocol, ServerFactory
+from netcore.protocol import (
+    ClientFactory,
+    ConnectedDatagramProtocol,
+    DatagramProtocol,
+    Factory,
+    Protocol,
+    ServerFactory,
+)
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.reactors import Reactor
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
+from netcore.transports import udp
+from netcore.transports._unix_datagram import ConnectedDatagramPort, DatagramPort
 from netcore.transports.tcp import Connection, Connector, Port
+from netcore.transports.udp import MulticastPort
 
 T = TypeVar("T")
 
@@ -78,16 +95,31 @@ def check() -> None:
     Accepts[IProtocolFactory](made(ClientFactory[Any]))
     Accepts[ILoggingContext](made(ClientFactory[Any]))
 
+    Accepts[ILoggingContext](made(DatagramProtocol))
+    Accepts[ILoggingContext](made(ConnectedDatagramProtocol))
+
     Accepts[ITCPTransport](made(Connection))
     Accepts[ITCPTransport](made(StringTransport))
     Accepts[ITCPTransport](made(MemoryTransport))
     Accepts[IListeningPort](made(Port))
     Accepts[IConnector](made(Connector))
+    Accepts[IListeningPort](made(udp.Port))
+    Accepts[IUDPTransport](made(udp.Port))
+    Accepts[IListeningPort](made(MulticastPort))
+    Accepts[IUDPTransport](made(MulticastPort))
+    Accepts[IMulticastTransport](made(MulticastPort))
+    Accepts[IListeningPort](made(DatagramPort))
+    Accepts[IUNIXDatagramTransport](made(DatagramPort))
+    Accepts[IListeningPort](made(ConnectedDatagramPort))
+    Accepts[IUNIXDatagramConnectedTransport](made(ConnectedDatagramPort))
 
     Accepts[IReactorCore](made(Reactor))
     Accepts[IReactorTime](made(Reactor))
     Accepts[IReactorThreads](made(Reactor))
     Accepts[IReactorTCP](made(Reactor))
+    Accepts[IReactorUDP](made(Reactor))
+    Accepts[IReactorMulticast](made(Reactor))
+    Accepts[IReactorUNIXDatagram](made(Reactor))
     Accepts[IReactorTime](made(Clock))
     Accepts[IDelayedCall](made(DelayedCall))
 

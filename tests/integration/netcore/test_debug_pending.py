@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,6 +147,28 @@ def test_ports_connectors_and_connections(on: bool, run: Any, reactor: Reactor) 
     run(main)
     for kind in ("port", "connector", "connection"):
         assert found(kind, "127.0.0.1") == []
+
+
+def test_ports_for_datagrams(on: bool, run: Any, reactor: Reactor, tmp_path: Path) -> None:
+    async def main() -> None:
+        path = str(tmp_path / "socket")
+        port = reactor.listenUDP(0, protocol.DatagramProtocol(), interface="127.0.0.1")
+        group = reactor.listenMulticast(0, protocol.DatagramProtocol(), interface="127.0.0.2")
+        server = reactor.listenUNIXDatagram(path, protocol.DatagramProtocol())
+        client = reactor.connectUNIXDatagram(path, protocol.ConnectedDatagramProtocol())
+        for mark, line in (
+            (f"UDP port 127.0.0.1:{port.getHost().port}, open", "port = reactor.listenUDP(0"),
+            (f"UDP port 127.0.0.2:{group.getHost().port}, open", "group = reactor.listenMulticast(0"),
+            (f"UNIX datagram port '{path}', open", "server = reactor.listenUNIXDatagram(path"),
+            (f"UNIX datagram port None to '{path}', open", "client = reactor.connectUNIXDatagram(path"),
+        ):
+            (listening,) = found("port", mark)
+            check_place(listening, on, line)
+        for each in (port, group, server, client):
+            each.stopListening()
+
+    run(main)
+    assert found("port", "") == []
 
 
 def test_a_connector_that_is_done_does_not_wait(on: bool, run: Any, reactor: Reactor) -> None:

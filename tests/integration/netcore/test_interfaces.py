@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from netcore.endpoints import TCP4ClientEndpoint
-from netcore.protocol import Factory, Protocol
+from netcore.protocol import ConnectedDatagramProtocol, DatagramProtocol, Factory, Protocol
 from netcore.reactors import Reactor
 
 
@@ -17,7 +18,15 @@ class QuietFactory(Factory[Any]):
     protocol = Protocol
 
 
-def test_reactor_port_connector_connection_and_delayed_call() -> None:
+class QuietDatagrams(DatagramProtocol):
+    noisy = False
+
+
+class QuietConnected(ConnectedDatagramProtocol):
+    noisy = False
+
+
+def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> None:
     reactor = Reactor()
     seen: dict[str, list[str]] = {}
 
@@ -25,7 +34,8 @@ def test_reactor_port_connector_connection_and_delayed_call() -> None:
         interfaces = [each for each in providedBy(candidate) if each.__module__.startswith("netcore.")]
         for interface in interfaces:
             assert verifyObject(interface, candidate)
-        seen[type(candidate).__name__] = [interface.__name__ for interface in interfaces]
+        kind = type(candidate)
+        seen[kind.__module__.rpartition(".")[2] + "." + kind.__name__] = [each.__name__ for each in interfaces]
 
     class Client(Protocol):
         def connectionMade(self) -> None:
@@ -41,6 +51,14 @@ def test_reactor_port_connector_connection_and_delayed_call() -> None:
         port = reactor.listenTCP(0, QuietFactory(), interface="127.0.0.1")
         verify(port)
         verify(reactor)
+        listening = [
+            reactor.listenUDP(0, QuietDatagrams(), interface="127.0.0.1"),
+            reactor.listenMulticast(0, QuietDatagrams(), interface="127.0.0.1"),
+            reactor.listenUNIXDatagram(str(tmp_path / "socket"), QuietDatagrams()),
+            reactor.connectUNIXDatagram(str(tmp_path / "socket"), QuietConnected()),
+        ]
+        for each in listening:
+            verify(each)
         call = reactor.callLater(10, lambda: None)
         verify(call)
         call.cancel()
@@ -57,10 +75,17 @@ def test_reactor_port_connector_connection_and_delayed_call() -> None:
     reactor.dispose()
     assert failed == []
     assert seen == {
-        "Port": ["IListeningPort"],
-        "Reactor": ["IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP"],
-        "DelayedCall": ["IDelayedCall"],
-        "Attempt": ["IProtocolFactory", "ILoggingContext"],
-        "Connector": ["IConnector"],
-        "Connection": ["ITCPTransport"],
+        "tcp.Port": ["IListeningPort"],
+        "_reactor.Reactor": [
+            *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP"),
+            *("IReactorUDP", "IReactorMulticast", "IReactorUNIXDatagram"),
+        ],
+        "udp.Port": ["IListeningPort", "IUDPTransport"],
+        "udp.MulticastPort": ["IMulticastTransport", "IListeningPort", "IUDPTransport"],
+        "_unix_datagram.DatagramPort": ["IListeningPort", "IUNIXDatagramTransport"],
+        "_unix_datagram.ConnectedDatagramPort": ["IListeningPort", "IUNIXDatagramConnectedTransport"],
+        "_timers.DelayedCall": ["IDelayedCall"],
+        "_connect.Attempt": ["IProtocolFactory", "ILoggingContext"],
+        "tcp.Connector": ["IConnector"],
+        "_connection.Connection": ["ITCPTransport"],
     }

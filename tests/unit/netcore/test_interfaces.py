@@ -22,7 +22,14 @@ from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
 from netcore.interfaces import IAddress, Interface, IService, ITransport, adapt, implementer, provides
-from netcore.protocol import ClientFactory, Factory, Protocol, ServerFactory
+from netcore.protocol import (
+    ClientFactory,
+    ConnectedDatagramProtocol,
+    DatagramProtocol,
+    Factory,
+    Protocol,
+    ServerFactory,
+)
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
@@ -68,6 +75,8 @@ MADE = [
     Factory[Any](),
     ServerFactory[Any](),
     ClientFactory[Any](),
+    DatagramProtocol(),
+    ConnectedDatagramProtocol(),
     StringTransport(),
     MemoryTransport(PROTOCOL, ADDRESS, ADDRESS),
     TCP4ServerEndpoint(None, 79),  # type: ignore[arg-type]
@@ -81,7 +90,10 @@ MADE = [
     Clock(),
 ]
 # Made by a reactor or by an endpoint: tests/integration/netcore/test_interfaces.py has them.
-MADE_ELSEWHERE = {"Reactor", "DelayedCall", "Port", "Connector", "Connection", "Attempt"}
+MADE_ELSEWHERE = {
+    *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "Attempt"),
+    *("MulticastPort", "DatagramPort", "ConnectedDatagramPort"),
+}
 
 
 @pytest.mark.parametrize(("cls", "interface"), PAIRS, ids=lambda value: value.__name__)
@@ -101,7 +113,7 @@ def test_no_implementer_is_forgotten() -> None:
 
 def test_type_checkers_see_every_implementer() -> None:
     text = (ROOT / "tests/typing/netcore_implementers.py").read_text()
-    assigned = set(re.findall(r"Accepts\[(\w+)\]\(made\((\w+)(?:\[Any\])?\)\)", text))
+    assigned = set(re.findall(r"Accepts\[(\w+)\]\(made\((?:\w+\.)?(\w+)(?:\[Any\])?\)\)", text))
     missing = {(interface.__name__, cls.__name__) for cls, interface in PAIRS} - assigned
     assert {pair for pair in missing if pair[1] != "Attempt"} == set(), "Attempt is a ClientFactory"
 
