@@ -1,4 +1,7 @@
-"""Addresses of transports: what ``getPeer()`` and ``getHost()`` return, and what ``buildProtocol`` is given."""
+"""Addresses of transports: what ``getPeer()`` and ``getHost()`` return, and what ``buildProtocol`` is given.
+
+And who is there, which only a UNIX socket can tell: `PeerCredentials`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Literal
 from netcore._interface import implementer
 from netcore.interfaces import IAddress
 
-__all__ = ["HostnameAddress", "IPv4Address", "IPv6Address", "UNIXAddress"]
+__all__ = ["HostnameAddress", "IPv4Address", "IPv6Address", "PeerCredentials", "UNIXAddress"]
 
 
 @implementer(IAddress)
@@ -35,9 +38,11 @@ class IPv6Address:
 
 
 @implementer(IAddress)
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class UNIXAddress:
     """One end of a connection over a UNIX socket.
+
+    Two are equal if their names are, or if both lead to the same file now, as a path and a link to it do.
 
     Args:
         name: the path, as bytes (str is encoded as file names are); on Linux, one that begins with a NUL is an abstract
@@ -49,6 +54,29 @@ class UNIXAddress:
     def __init__(self, name: str | bytes | None) -> None:
         object.__setattr__(self, "name", None if name is None or not name else os.fsencode(name))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UNIXAddress):
+            return NotImplemented
+        if self.name == other.name:
+            return True
+        if not (self._is_path() and other._is_path()):
+            return False
+        try:
+            return os.path.samefile(self.name or b"", other.name or b"")
+        except (OSError, ValueError):  # one is not there; ValueError: it cannot be, having a NUL in it
+            return False
+
+    def __hash__(self) -> int:
+        # One number for all paths. Any two may become equal, when a link is made; and that of the file would change
+        # when the socket is removed, so that what is kept under the address of a port could not be found afterwards.
+        return hash((UNIXAddress, None if self._is_path() else self.name))
+
+    def _is_path(self) -> bool:
+        return self.name is not None and not self.name.startswith(b"\0")
+
+    def __repr__(self) -> str:
+        return f"UNIXAddress({None if self.name is None else os.fsdecode(self.name)!r})"
+
 
 @implementer(IAddress)
 @dataclass(frozen=True, slots=True)
@@ -57,3 +85,17 @@ class HostnameAddress:
 
     hostname: bytes
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """Which process has connected, and as whom, as the kernel noted it then.
+
+    The process may have ended since, or have handed the connection to another.
+
+    Attributes: *pid*, the process (None: this system does not say); *uid* and *gid*, its effective user and group.
+    """
+
+    pid: int | None
+    uid: int
+    gid: int

@@ -14,6 +14,7 @@ import socket
 __all__ = [
     "AlreadyCalled",
     "AlreadyCancelled",
+    "BadFileError",
     "BindError",
     "CannotListenError",
     "ConnectBindError",
@@ -25,6 +26,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRefusedError",
     "DNSLookupError",
+    "FileDescriptorOverrun",
     "InvalidAddressError",
     "MessageLengthError",
     "MulticastJoinError",
@@ -164,6 +166,10 @@ class ConnectionRefusedError(ConnectError):
     """The connection was refused by the other side."""
 
 
+class BadFileError(ConnectError):
+    """Nobody holds the lock file of the UNIX socket: no server is there."""
+
+
 class TCPTimedOutError(ConnectError):
     """The operating system gave up connecting."""
 
@@ -203,6 +209,10 @@ class ConnectionFdescWentAway(ConnectionLost):
 
 class ConnectionAborted(ConnectionLost):
     """The connection was aborted on this side."""
+
+
+class FileDescriptorOverrun(ConnectionLost):
+    """Descriptors were left over that no byte went with. Each needs one: write it after ``sendFileDescriptor``."""
 
 
 _BY_ERRNO: dict[int, type[ConnectError]] = {

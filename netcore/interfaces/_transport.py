@@ -151,7 +151,10 @@ class IUNIXTransport(ITransport, Interface):
     def sendFileDescriptor(self, descriptor: int) -> None:
         """Send a copy of *descriptor* to the peer, together with the next byte that is written; there must be one.
 
-        The caller keeps *descriptor* open until it is sent: until ``connectionLost``, or an answer that says so.
+        netcore's transports take a duplicate, so that *descriptor* may be closed at once; elsewhere the caller keeps it
+        open until it is sent: until ``connectionLost``, or an answer that says so.
+
+        Raises: OSError: it is none.
         """
 
 

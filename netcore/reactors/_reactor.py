@@ -36,6 +36,7 @@ from netcore.interfaces import (
     IReactorThreads,
     IReactorTime,
     IReactorUDP,
+    IReactorUNIX,
     IReactorUNIXDatagram,
     implementer,
 )
@@ -47,6 +48,7 @@ from netcore.reactors._pool import ReactorPool
 from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
+from netcore.reactors._unix import Unix
 from netcore.threadpool import ThreadPool
 from netcore.transports._spare import Spare
 
@@ -72,9 +74,9 @@ def live() -> list[Reactor]:
 
 @implementer(
     *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP),
-    *(IReactorUDP, IReactorMulticast, IReactorUNIXDatagram),
+    *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram),
 )
-class Reactor(Streams, Datagrams):
+class Reactor(Streams, Datagrams, Unix):
     """An event loop, with timers, threads and connections.
 
     Args:

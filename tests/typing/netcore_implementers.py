@@ -32,6 +32,7 @@ from netcore.interfaces import (
     IReactorThreads,
     IReactorTime,
     IReactorUDP,
+    IReactorUNIX,
     IReactorUNIXDatagram,
     IService,
     IServiceCollection,
@@ -42,6 +43,7 @@ from netcore.interfaces import (
     IUDPTransport,
     IUNIXDatagramConnectedTransport,
     IUNIXDatagramTransport,
+    IUNIXTransport,
 )
 from netcore.protocol import (
     ClientFactory,
@@ -120,6 +122,7 @@ def check() -> None:
     Accepts[IReactorUDP](made(Reactor))
     Accepts[IReactorMulticast](made(Reactor))
     Accepts[IReactorUNIXDatagram](made(Reactor))
+    Accepts[IReactorUNIX](made(Reactor))
     Accepts[IReactorTime](made(Clock))
     Accepts[IDelayedCall](made(DelayedCall))
 
@@ -144,3 +147,14 @@ def sub_interfaces(transport: ITCPTransport, threads: IReactorThreads) -> None:
     Accepts[IPushProducer](transport)
     Accepts[IReactorFromThreads](threads)
     Accepts[IReactorInThreads](threads)
+
+
+def check_unix() -> None:
+    """Of what has the same name as its like for TCP."""
+    from netcore.transports.unix import Connection, Connector, Port
+
+    Accepts[IUNIXTransport](made(Connection))
+    Accepts[IConsumer](made(Connection))
+    Accepts[IPushProducer](made(Connection))
+    Accepts[IListeningPort](made(Port))
+    Accepts[IConnector](made(Connector))

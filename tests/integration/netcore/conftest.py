@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,3 +59,10 @@ def run_in(reactor: Reactor, main: Callable[..., Any], *args: Any) -> Any:
 def run(reactor: Reactor) -> Run:
     """``run(main, *args)``: have the test's reactor run an ``async def``, and return what that returns."""
     return lambda main, *args: run_in(reactor, main, *args)
+
+
+@pytest.fixture
+def unix_place() -> Iterator[str]:
+    """A directory with a path short enough for UNIX sockets, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="nc") as place:
+        yield place

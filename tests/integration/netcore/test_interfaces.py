@@ -78,7 +78,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "tcp.Port": ["IListeningPort"],
         "_reactor.Reactor": [
             *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP"),
-            *("IReactorUDP", "IReactorMulticast", "IReactorUNIXDatagram"),
+            *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram"),
         ],
         "udp.Port": ["IListeningPort", "IUDPTransport"],
         "udp.MulticastPort": ["IMulticastTransport", "IListeningPort", "IUDPTransport"],
