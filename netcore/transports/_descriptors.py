@@ -16,7 +16,7 @@ import array
 import os
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = ["MOST_AT_ONCE", "Outgoing", "close_all", "receive"]
 
@@ -24,7 +24,9 @@ __all__ = ["MOST_AT_ONCE", "Outgoing", "close_all", "receive"]
 MOST_AT_ONCE = 253
 _SIZE = array.array("i").itemsize
 # Without the flag (macOS) there is a moment in which a process that is started elsewhere inherits what arrives.
-_CLOSE_ON_EXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# As plain numbers, both: to reckon with the enum's takes longer than recvmsg(2).
+_CLOSE_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_TRUNCATED = int(getattr(socket, "MSG_CTRUNC", 0))
 
 
 class Outgoing:
@@ -100,10 +102,11 @@ class Outgoing:
         return several
 
 
+_NONE: tuple[int, ...] = ()
 _ROOM = socket.CMSG_SPACE(MOST_AT_ONCE * _SIZE) if hasattr(socket, "CMSG_SPACE") else 0  # not on Windows
 
 
-def receive(sock: socket.socket, size: int) -> tuple[bytes, list[int], bool]:
+def receive(sock: socket.socket, size: int) -> tuple[bytes, Sequence[int], bool]:
     """Receive up to *size* bytes.
 
     Returns: the bytes; the descriptors that came with them, which belong to the caller and are not inherited by other
@@ -111,8 +114,8 @@ def receive(sock: socket.socket, size: int) -> tuple[bytes, list[int], bool]:
     Raises: OSError.
     """
     data, ancillary, flags, _ = sock.recvmsg(size, _ROOM, _CLOSE_ON_EXEC)
-    if not ancillary:
-        return data, [], bool(flags & socket.MSG_CTRUNC)
+    if not ancillary and not flags & _TRUNCATED:
+        return data, _NONE, False
     numbers = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -121,7 +124,7 @@ def receive(sock: socket.socket, size: int) -> tuple[bytes, list[int], bool]:
     if not _CLOSE_ON_EXEC:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
-    return data, descriptors, bool(flags & socket.MSG_CTRUNC)
+    return data, descriptors, bool(flags & _TRUNCATED)
 
 
 def close_all(descriptors: Iterable[int]) -> None:

@@ -165,12 +165,13 @@ class Connection(StreamTransport):
 
     def _receive(self, size: int, /) -> bytes:
         data, descriptors, some_lost = receive(self._socket, size)
-        if (descriptors or some_lost) and self._state not in _DEAF:
-            self._take(descriptors, some_lost)
+        if descriptors or some_lost:
+            if self._state in _DEAF:
+                close_all(descriptors)
+                return data
+            self._take(list(descriptors), some_lost)
             if self._state in _DEAF:
                 raise BlockingIOError(errno.EAGAIN, "nobody wants what came with the descriptors")
-        else:
-            close_all(descriptors)
         return data
 
     def _take(self, descriptors: list[int], some_lost: bool) -> None:

@@ -17,7 +17,7 @@ import pytest
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost, FileDescriptorOverrun
 from netcore.reactors import Reactor
 from netcore.task import deferLater
-from netcore.transports import _unix_connection
+from netcore.transports import _descriptors, _unix_connection
 from tests.integration.netcore.unix_peers import Net, Plain, Receiver, contents, pipe_with
 from tests.support.guard import Logged
 
@@ -135,6 +135,16 @@ class TestSending:
 
         run(main)
 
+    def test_without_a_descriptor_for_the_copy_it_is_refused_at_once(self, net: Net, run: Run) -> None:
+        async def main() -> None:
+            ours, _ = await net.connect()
+            with only_so_many_descriptors(0), pytest.raises(OSError, match="Too many open files"):
+                ours.transport.sendFileDescriptor(0)
+            ours.transport.loseConnection()
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+
     def test_one_that_is_left_over_at_the_end_is_an_error(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours, peer = await net.connect()
@@ -233,6 +243,19 @@ class TestReceiving:
             assert all(fcntl.fcntl(each, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for each in ours.descriptors)
             assert ours.contents() == [b"0", b"1", b"2", b"3", b"4"]
 
+        run(main)
+
+    def test_they_are_not_inherited_where_the_kernel_does_not_see_to_it(
+        self, net: Net, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            ours, peer = await net.connect()
+            peer.send(b"x", [0, 0])
+            await ours.got(1)
+            assert [os.get_inheritable(each) for each in ours.descriptors] == [False, False]
+            ours.contents()
+
+        monkeypatch.setattr(_descriptors, "_CLOSE_ON_EXEC", 0)
         run(main)
 
     def test_a_protocol_that_takes_none_gets_the_bytes_and_the_log_says_so_once(
