@@ -32,6 +32,7 @@ from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
 from netcore.interfaces import (
     IReactorCore,
     IReactorMulticast,
+    IReactorSocket,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
@@ -73,7 +74,7 @@ def live() -> list[Reactor]:
 
 
 @implementer(
-    *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP),
+    *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP, IReactorSocket),
     *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram),
 )
 class Reactor(Streams, Datagrams, Unix):

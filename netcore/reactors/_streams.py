@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from netcore.address import UNIXAddress
 from netcore.interfaces import IProtocolFactory
 from netcore.reactors._part import Part
+from netcore.transports import unix
 from netcore.transports._sockets import address_of, adopt
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_port import StreamPort
@@ -30,6 +32,10 @@ _CONNECTIONS: dict[int, Callable[..., StreamTransport]] = {
     socket.AF_INET: Connection,
     socket.AF_INET6: Connection,
 }
+if hasattr(socket, "AF_UNIX"):
+    _PORTS[socket.AF_UNIX] = unix.Port._adopting
+    _ADDRESSES[socket.AF_UNIX] = UNIXAddress
+    _CONNECTIONS[socket.AF_UNIX] = unix.Connection
 
 
 class Streams(Part):
@@ -89,7 +95,7 @@ class Streams(Part):
         non-blocking.
 
         Args:
-            addressFamily: `socket.AF_INET` or `socket.AF_INET6`: the socket's.
+            addressFamily: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`: the socket's.
         Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or does not
             listen.
         """
@@ -112,7 +118,7 @@ class Streams(Part):
         non-blocking. The factory's ``doStart`` and ``doStop`` are not called.
 
         Args:
-            addressFamily: `socket.AF_INET` or `socket.AF_INET6`: the socket's.
+            addressFamily: `socket.AF_INET`, `socket.AF_INET6` or `socket.AF_UNIX`: the socket's.
         Returns: the transport; None if the factory built no protocol, and the duplicate was closed.
         Raises: netcore.error.UnsupportedAddressFamily, UnsupportedSocketType. OSError: it is no socket, or not
             connected. What ``buildProtocol`` raised.

@@ -16,6 +16,7 @@ __all__ = [
     "TRY_LATER",
     "address_of",
     "adopt",
+    "check_listens",
     "check_port",
     "family_of",
     "literal_addresses",
@@ -66,6 +67,12 @@ def adopt(descriptor: int, family: int, families: Collection[int], kind: socket.
         sock.close()
         raise
     return sock
+
+
+def check_listens(sock: socket.socket) -> None:
+    """Raises: OSError: *sock* does not listen."""
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise OSError(errno.EINVAL, "the socket does not listen: bind it and call its listen() first")
 
 
 def check_port(port: int) -> None:

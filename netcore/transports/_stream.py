@@ -106,7 +106,11 @@ class StreamTransport(StreamEnds):
         if self._maximum is not None and size > self._maximum:
             what = f"{size} bytes would wait to be sent, and at most {self._maximum} may (setWriteLimits)"
             self._abort(ConnectionAborted(f"{what}: the peer reads too slowly, or too much was written at once"))
-        elif self._streaming and not self._producer_paused:
+        else:
+            self._pause_producer()
+
+    def _pause_producer(self) -> None:
+        if self._streaming and not self._producer_paused:
             self._producer_paused = True
             producer = self._producer
             try:

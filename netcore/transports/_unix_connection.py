@@ -2,9 +2,9 @@
 
 What holds:
 
-* ``_send`` is the socket's own, as in every stream transport, except while descriptors wait to be sent.
-* ``_recv`` takes descriptors out before it returns the bytes that came with them. By then the protocol has them, or
-  they are closed; so whoever calls it need not know of them.
+* What a stream transport takes for its socket is a `_Carrier` here, which has the descriptors travel with the bytes.
+* It takes descriptors out before it returns the bytes that came with them. By then the protocol has them, or they are
+  closed; so whoever reads need not know of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netcore._log import ENDS_THE_PROGRAM
 from netcore.address import PeerCredentials, UNIXAddress
@@ -48,6 +48,32 @@ HIGH_WATER = 64
 _DEAF = frozenset({StreamState.CLOSING, StreamState.DRAINING, StreamState.CLOSED})
 
 
+class _Carrier:
+    """In place of *sock*: sends and receives for *connection*; in all else it is *sock*."""
+
+    __slots__ = ("connection", "sock")
+
+    def __init__(self, connection: Connection, sock: socket.socket) -> None:
+        self.connection = connection
+        self.sock = sock
+
+    def recv(self, size: int) -> bytes:
+        return self.connection._receive(size)
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self.connection._outgoing is None:
+            return self.sock.send(data)
+        return self.connection._send_with_descriptors(data)
+
+    def sendmsg(self, pieces: list[bytes | memoryview]) -> int:
+        if self.connection._outgoing is None:
+            return self.sock.sendmsg(pieces)
+        return self.connection._send_with_descriptors(b"".join(pieces))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
 @implementer(IUNIXTransport, IConsumer, IPushProducer)
 class Connection(StreamTransport):
     """A connection over a UNIX socket; see `StreamTransport` for how it lives and ends.
@@ -78,7 +104,8 @@ class Connection(StreamTransport):
         self._host = host
         self._peer = peer
         self._outgoing: Outgoing | None = None
-        self._recv = self._receive  # type: ignore[assignment]  # no flags are wanted
+        self._raw = sock
+        self._socket = cast("socket.socket", _Carrier(self, sock))
 
     def getPeer(self) -> UNIXAddress:
         """The address of the other side: without a name, as a rule, if that has connected."""
@@ -97,7 +124,7 @@ class Connection(StreamTransport):
         """
         if self._state is StreamState.CLOSED:
             raise RuntimeError("the connection is lost, and its socket closed: ask for credentials while it stands")
-        return peer_credentials(self._socket)
+        return peer_credentials(self._raw)
 
     # As on TCP connections, for protocols that were written for those.
 
@@ -130,7 +157,7 @@ class Connection(StreamTransport):
         """
         if not self._writable:
             return
-        outgoing = self._outgoing or Outgoing(self._socket)
+        outgoing = self._outgoing or Outgoing(self._raw)
         try:
             outgoing.add(descriptor, self._size)
         except OSError as error:
@@ -138,10 +165,8 @@ class Connection(StreamTransport):
                 raise
             raise OSError(errno.EBADF, f"{descriptor} is no open descriptor, and cannot be sent") from None
         self._outgoing = outgoing
-        self._send = self._send_with_descriptors  # type: ignore[assignment]  # the same
-        if len(outgoing) > HIGH_WATER and self._streaming and not self._producer_paused:
-            self._producer_paused = True
-            self._producer.pauseProducing()
+        if len(outgoing) > HIGH_WATER:
+            self._pause_producer()
         if self._producer_paused:  # it is resumed from there, even if it has written nothing
             self._flush_soon()
 
@@ -153,7 +178,6 @@ class Connection(StreamTransport):
         finally:
             if not outgoing:
                 self._outgoing = None
-                self._send = self._socket.send
 
     def _flushed(self) -> None:
         if self._outgoing is not None:
@@ -161,10 +185,16 @@ class Connection(StreamTransport):
         else:
             super()._flushed()
 
+    def _end_writing(self) -> None:
+        if self._outgoing is not None:
+            self._lost(FileDescriptorOverrun())
+        else:
+            super()._end_writing()
+
     # Descriptors in.
 
-    def _receive(self, size: int, /) -> bytes:
-        data, descriptors, some_lost = receive(self._socket, size)
+    def _receive(self, size: int) -> bytes:
+        data, descriptors, some_lost = receive(self._raw, size)
         if descriptors or some_lost:
             if self._state in _DEAF:
                 close_all(descriptors)
@@ -203,7 +233,7 @@ class Connection(StreamTransport):
         if self._outgoing is not None:
             self._outgoing.close()
             self._outgoing = None
-        self._recv, self._send = self._socket.recv, self._socket.send  # they refer to this object no more
+        self._socket = self._raw  # the carrier refers to this object
 
     def __repr__(self) -> str:
         ends = (("at", self._host), ("to", self._peer))

@@ -19,6 +19,7 @@ from netcore.transports._dial import Dial
 from netcore.transports._sockets import (
     SocketAddress,
     address_of,
+    check_listens,
     check_port,
     family_of,
     literal_addresses,
@@ -73,8 +74,7 @@ class Port(StreamPort):
 
         Raises: OSError: *sock* does not listen.
         """
-        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(errno.EINVAL, "the socket does not listen: bind it and call its listen() first")
+        check_listens(sock)
         host = address_of(sock.getsockname())
         scope = f"%{host.scopeID}" if isinstance(host, IPv6Address) and host.scopeID else ""
         port = cls(reactor, host.port, factory, interface=host.host + scope)

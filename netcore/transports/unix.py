@@ -25,6 +25,7 @@ from netcore.error import BadFileError, CannotListenError, ConnectError, getConn
 from netcore.failure import Failure
 from netcore.interfaces import IConnector, IDelayedCall, IListeningPort, IProtocolFactory, implementer
 from netcore.lockfile import FilesystemLock, isLocked
+from netcore.transports._sockets import check_listens
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
 from netcore.transports._unix_connection import Connection
@@ -73,6 +74,18 @@ class Port(StreamPort):
         self._lock: FilesystemLock | None = None
         self._file: _File | None = None
         self._listened_in: int | None = None
+
+    @classmethod
+    def _adopting(cls, reactor: Reactor, sock: socket.socket, factory: IProtocolFactory) -> Port:
+        """A port for *sock*, as `tcp.Port._adopting`. Its file is whoever's who has made it: it stays.
+
+        Raises: OSError: *sock* does not listen.
+        """
+        check_listens(sock)
+        name = sock.getsockname()
+        port = cls(reactor, name, factory)
+        port._adopted, port._host = sock, UNIXAddress(name)
+        return port
 
     def getHost(self) -> UNIXAddress:
         """The address listened on.

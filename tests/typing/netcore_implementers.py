@@ -28,6 +28,7 @@ from netcore.interfaces import (
     IReactorFromThreads,
     IReactorInThreads,
     IReactorMulticast,
+    IReactorSocket,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
@@ -119,6 +120,7 @@ def check() -> None:
     Accepts[IReactorTime](made(Reactor))
     Accepts[IReactorThreads](made(Reactor))
     Accepts[IReactorTCP](made(Reactor))
+    Accepts[IReactorSocket](made(Reactor))
     Accepts[IReactorUDP](made(Reactor))
     Accepts[IReactorMulticast](made(Reactor))
     Accepts[IReactorUNIXDatagram](made(Reactor))

@@ -165,11 +165,11 @@ class TestRefusals:
         assert (server.heard, server.peers, reactor._open) == ([], [], {})
         return caught.value
 
-    @pytest.mark.parametrize("family", [socket.AF_UNIX, 12345])
+    @pytest.mark.parametrize("family", [-1, 12345])
     def test_a_family_that_is_not_for_here(self, reactor: Reactor, adopt: Callable[..., Any], family: int) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             error = self.refused(reactor, UnsupportedAddressFamily, adopt, listening.fileno(), family)
-        assert "AF_INET, AF_INET6" in str(error)
+        assert "AF_INET, AF_INET6, AF_UNIX" in str(error)
 
     def test_a_family_that_is_not_the_sockets(self, reactor: Reactor, adopt: Callable[..., Any]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -56,6 +56,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
             reactor.listenMulticast(0, QuietDatagrams(), interface="127.0.0.1"),
             reactor.listenUNIXDatagram(str(tmp_path / "socket"), QuietDatagrams()),
             reactor.connectUNIXDatagram(str(tmp_path / "socket"), QuietConnected()),
+            reactor.listenUNIX(str(tmp_path / "stream"), QuietFactory()),
         ]
         for each in listening:
             verify(each)
@@ -77,13 +78,14 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
     assert seen == {
         "tcp.Port": ["IListeningPort"],
         "_reactor.Reactor": [
-            *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP"),
+            *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP", "IReactorSocket"),
             *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram"),
         ],
         "udp.Port": ["IListeningPort", "IUDPTransport"],
         "udp.MulticastPort": ["IMulticastTransport", "IListeningPort", "IUDPTransport"],
         "_unix_datagram.DatagramPort": ["IListeningPort", "IUNIXDatagramTransport"],
         "_unix_datagram.ConnectedDatagramPort": ["IListeningPort", "IUNIXDatagramConnectedTransport"],
+        "unix.Port": ["IListeningPort"],
         "_timers.DelayedCall": ["IDelayedCall"],
         "_connect.Attempt": ["IProtocolFactory", "ILoggingContext"],
         "tcp.Connector": ["IConnector"],

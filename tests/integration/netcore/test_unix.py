@@ -670,3 +670,52 @@ def test_attached_to_asyncio_all_of_it_works(path: str) -> None:
 
     asyncio.run(main())
     assert left(path) == []
+
+
+class TestAdopting:
+    """Sockets that somebody else has opened."""
+
+    def test_a_listening_socket_is_gone_on_with_and_its_file_stays(
+        self, reactor: Reactor, run: Run, unix_place: str
+    ) -> None:
+        path = f"{unix_place}/socket"
+
+        async def main() -> None:
+            with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as peer:
+                listening.bind(path)
+                listening.listen()
+                peer.connect(path)
+                server, made = Plain(), Deferred[None]()
+                server.on_made = lambda _: made.callback(None)
+                port = reactor.adoptStreamPort(listening.fileno(), socket.AF_UNIX, Maker(server))
+                assert port.getHost() == UNIXAddress(path)
+                await made
+                peer.send(b"hello")
+                await server.got(5)
+                await port.stopListening()
+
+        run(main)
+        assert os.path.exists(path)
+
+    def test_a_connection_is_gone_on_with(self, reactor: Reactor, run: Run) -> None:
+        async def main() -> None:
+            ours, peer = socket.socketpair(socket.AF_UNIX)
+            with ours, peer:
+                server = Receiver()
+                reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Maker(server))
+                socket.send_fds(peer, [b"hello"], [peer.fileno()])
+                await server.got(5)
+                assert server.told == ["descriptor", b"hello"]
+                os.close(server.descriptors[0])
+                server.transport.loseConnection()
+                await server.lost
+                ours.close()
+                assert peer.recv(1) == b""
+
+        run(main)
+
+    def test_a_socket_that_does_not_listen_is_refused(self, reactor: Reactor, unix_place: str) -> None:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(f"{unix_place}/socket")
+            with pytest.raises(OSError, match="does not listen"):
+                reactor.adoptStreamPort(bound.fileno(), socket.AF_UNIX, Maker(Plain()))
