@@ -12,6 +12,7 @@ from netcore._interface import Interface
 from netcore.interfaces._descriptor import IReadDescriptor, IWriteDescriptor
 
 if TYPE_CHECKING:
+    from netcore.defer import Deferred
     from netcore.threadpool import ThreadPool
 
 __all__ = [
@@ -72,6 +73,17 @@ class IReactorCore(Interface):
         """Call *callable* now if the reactor runs, else as soon as it does.
 
         Returns: None if it was called, else the identifier of the trigger.
+        """
+        ...
+
+    def resolve(self, name: str, timeout: Sequence[int] = (1, 3, 11, 45)) -> Deferred[str]:
+        """Look up the IPv4 address of *name*.
+
+        Args:
+            name: an address in dotted quads is its own; "" is "0.0.0.0".
+            timeout: seconds until the look-up is tried again, one for each try; after the last it has failed.
+        Returns: Deferred firing with the address in dotted quads.
+        Fails with: netcore.error.DNSLookupError.
         """
         ...
 

@@ -77,7 +77,7 @@ class IHostnameResolver(Interface):
             addressTypes: which are wanted, of `netcore.address.IPv4Address` and `IPv6Address`; None: both.
             transportSemantics: "TCP" or "UDP", what the addresses are for.
         Returns: what ``resolutionBegan`` was told.
-        Raises: ValueError: another *transportSemantics*.
+        Raises: ValueError: another *transportSemantics*, other *addressTypes*, or none.
         """
         ...
 
@@ -96,8 +96,10 @@ class IReactorPluggableResolver(Interface):
 class IReactorPluggableNameResolver(Interface):
     """A reactor whose look-ups can be given to another."""
 
-    nameResolver: IHostnameResolver
-    """Who is asked. It can be wrapped, and the wrapper installed."""
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        """Who is asked. It can be wrapped, and the wrapper installed."""
+        ...
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
         """Have *resolver* asked.

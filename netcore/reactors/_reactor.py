@@ -32,6 +32,8 @@ from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
 from netcore.interfaces import (
     IReactorCore,
     IReactorMulticast,
+    IReactorPluggableNameResolver,
+    IReactorPluggableResolver,
     IReactorSocket,
     IReactorTCP,
     IReactorThreads,
@@ -46,6 +48,7 @@ from netcore.reactors._datagrams import Datagrams
 from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
+from netcore.reactors._resolving import Resolving
 from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
@@ -76,9 +79,10 @@ def live() -> list[Reactor]:
 @implementer(
     *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP, IReactorSocket),
     *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram),
+    *(IReactorPluggableResolver, IReactorPluggableNameResolver),
 )
-class Reactor(Streams, Datagrams, Unix):
-    """An event loop, with timers, threads and connections.
+class Reactor(Streams, Datagrams, Unix, Resolving):
+    """An event loop, with timers, threads, connections, and names looked up.
 
     Args:
         loop: an asyncio event loop that does not run; or the name of one to make (`install` has the names); by default

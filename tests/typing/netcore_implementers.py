@@ -17,6 +17,8 @@ from netcore.interfaces import (
     IConnector,
     IConsumer,
     IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
     IListeningPort,
     ILoggingContext,
     IMulticastTransport,
@@ -28,6 +30,8 @@ from netcore.interfaces import (
     IReactorFromThreads,
     IReactorInThreads,
     IReactorMulticast,
+    IReactorPluggableNameResolver,
+    IReactorPluggableResolver,
     IReactorSocket,
     IReactorTCP,
     IReactorThreads,
@@ -35,6 +39,7 @@ from netcore.interfaces import (
     IReactorUDP,
     IReactorUNIX,
     IReactorUNIXDatagram,
+    IResolverSimple,
     IService,
     IServiceCollection,
     IStreamClientEndpoint,
@@ -56,6 +61,15 @@ from netcore.protocol import (
 )
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.reactors import Reactor
+from netcore.resolver import (
+    CachingResolver,
+    ComplexResolverSimplifier,
+    DictResolver,
+    GAIResolver,
+    SimpleResolverComplexifier,
+    ThreadedResolver,
+)
+from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
 from netcore.transports import udp
@@ -125,8 +139,18 @@ def check() -> None:
     Accepts[IReactorMulticast](made(Reactor))
     Accepts[IReactorUNIXDatagram](made(Reactor))
     Accepts[IReactorUNIX](made(Reactor))
+    Accepts[IReactorPluggableResolver](made(Reactor))
+    Accepts[IReactorPluggableNameResolver](made(Reactor))
     Accepts[IReactorTime](made(Clock))
     Accepts[IDelayedCall](made(DelayedCall))
+
+    Accepts[IHostnameResolver](made(GAIResolver))
+    Accepts[IHostnameResolver](made(CachingResolver))
+    Accepts[IHostnameResolver](made(DictResolver))
+    Accepts[IHostnameResolver](made(SimpleResolverComplexifier))
+    Accepts[IResolverSimple](made(ComplexResolverSimplifier))
+    Accepts[IResolverSimple](made(ThreadedResolver))
+    Accepts[IHostResolution](made(Resolution))
 
     Accepts[IStreamServerEndpoint](made(TCP4ServerEndpoint))
     Accepts[IStreamServerEndpoint](made(TCP6ServerEndpoint))

@@ -80,6 +80,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "_reactor.Reactor": [
             *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP", "IReactorSocket"),
             *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram"),
+            *("IReactorPluggableResolver", "IReactorPluggableNameResolver"),
         ],
         "udp.Port": ["IListeningPort", "IUDPTransport"],
         "udp.MulticastPort": ["IMulticastTransport", "IListeningPort", "IUDPTransport"],

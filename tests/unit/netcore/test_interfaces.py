@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +32,15 @@ from netcore.protocol import (
     ServerFactory,
 )
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.resolver import (
+    CachingResolver,
+    ComplexResolverSimplifier,
+    DictResolver,
+    GAIResolver,
+    SimpleResolverComplexifier,
+    ThreadedResolver,
+)
+from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
 
@@ -88,6 +98,13 @@ MADE = [
     Application("test"),
     StreamServerEndpointService(None, None),  # type: ignore[arg-type]
     Clock(),
+    GAIResolver(None, getThreadPool=lambda: None),  # type: ignore[arg-type,return-value]
+    CachingResolver(DictResolver()),
+    DictResolver(),
+    SimpleResolverComplexifier(None),  # type: ignore[arg-type]
+    ComplexResolverSimplifier(DictResolver()),
+    ThreadedResolver(SimpleNamespace(getThreadPool=None)),  # type: ignore[arg-type]
+    Resolution(None, "name.example"),  # type: ignore[arg-type]
 ]
 # Made by a reactor or by an endpoint: tests/integration/netcore/test_interfaces.py has them.
 MADE_ELSEWHERE = {
