@@ -94,13 +94,18 @@ class IReactorTCP(Interface):
     ) -> IConnector:
         """Connect to *host* (a name or an address) on *port*.
 
+        A name is looked up by the reactor's resolver (`IReactorPluggableNameResolver`). Its addresses are tried as RFC
+        8305 has it ("happy eyeballs"): one after the other, IPv6 and IPv4 by turns, the next as soon as one fails, and
+        250 ms after the last in any case; the first that answers is taken.
+
         The factory hears of it: ``startedConnecting``, then ``buildProtocol`` or ``clientConnectionFailed``, and
         ``clientConnectionLost`` in the end.
 
         Args:
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
-            bindAddress: local (host, port) to connect from.
-        Raises: ValueError: a port is not from 0 to 65535.
+            bindAddress: local (host, port) to connect from; if that is an address, only addresses of its family are
+                tried.
+        Raises: ValueError: a port is not from 0 to 65535. TypeError: *host* is no str.
         """
         ...
 

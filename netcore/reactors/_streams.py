@@ -76,12 +76,15 @@ class Streams(Part):
     ) -> Connector:
         """Connect to *host* (a name or an address) on *port*; *factory* (a ClientFactory) hears how it goes.
 
-        A name is looked up in the thread pool, and its addresses are tried in the order the system gives them in.
+        A name is looked up by `nameResolver`. Its addresses are tried as RFC 8305 has it ("happy eyeballs"): one after
+        the other, IPv6 and IPv4 by turns, the next as soon as one fails, and 250 ms after the last in any case; the
+        first that answers is taken. "" is "0.0.0.0".
 
         Args:
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
-            bindAddress: local (host, port) to connect from.
-        Raises: ValueError: a port is not from 0 to 65535.
+            bindAddress: local (host, port) to connect from; if that is an address, only addresses of its family are
+                tried.
+        Raises: ValueError: a port is not from 0 to 65535. TypeError: *host* is no str.
         """
         self._require_usable()
         connector = Connector(self._whole, host, port, factory, timeout, bindAddress)

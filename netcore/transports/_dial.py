@@ -39,7 +39,7 @@ class Dial:
         watcher: Watcher,
         family: int,
         address: SocketAddress | str | bytes,
-        bind: tuple[str, int] | None,
+        bind: SocketAddress | None,
         context: Context,
         done: Callable[[Dial, ConnectError | None], object],
     ) -> None:
@@ -94,7 +94,7 @@ class Dial:
         self._context.run(self._done, self, error)
 
 
-def _bind(sock: socket.socket, address: tuple[str, int]) -> None:
+def _bind(sock: socket.socket, address: SocketAddress) -> None:
     try:
         if os.name == "posix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -93,7 +93,7 @@ def literal_addresses(host: str, port: int) -> list[tuple[int, SocketAddress]] |
     """Family and address for connect(2) if *host* is an address, None if it is a name. Never blocks."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
+    except (socket.gaierror, ValueError):  # ValueError: it cannot be encoded, or has a NUL in it
         return None
     return [(family, address) for family, _, _, _, address in found]
 

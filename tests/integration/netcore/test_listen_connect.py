@@ -564,10 +564,10 @@ class TestConnecting:
             client = Client()
             connector = reactor.connectTCP("127.0.0.1", full_port, client)
             await deferLater(reactor, 0.001)
-            assert connector._dial is not None
+            assert len(connector._dials) == 1
             connector.stopConnecting()
             assert type(client.reasons[0]) is UserError
-            assert connector._dial is None
+            assert connector._dials == {}
 
         run(main)
 
@@ -960,7 +960,7 @@ class TestNames:
             client = Client()
             reactor.connectTCP("nobody.example", 79, client)
             error = await client.failed
-            assert type(error) is ConnectError
+            assert type(error) is DNSLookupError
             assert "nobody.example" in str(error)
 
         run(main)
