@@ -89,7 +89,7 @@ class Dial:
                 raise OSError(number, os.strerror(number))
             self.names = sock.getsockname(), sock.getpeername()  # fails if it was reset meanwhile
         except OSError as refusal:
-            error = getConnectError(refusal)
+            error = getConnectError(refusal.with_traceback(None))  # that holds this frame, which holds *error*
             self.take().close()
         self._context.run(self._done, self, error)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import gc
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -639,6 +641,27 @@ class TestHappyEyeballs:
         reactor.run(installSignalHandlers=False)
         reactor.dispose()
         assert reasons[0].called
+
+    @pytest.mark.usefixtures("slow")
+    def test_what_failed_is_freed_at_once(self, reactor: Reactor, run: Run, there: Hosts) -> None:
+        """Its errors hold frames: none of these may hold the error again."""
+
+        async def main() -> None:
+            there.refuse()
+            gone: list[weakref.ref[Any]] = []
+            for steps in (["127.0.0.2", "::1"], []):
+                connector, client = connect(reactor, there, *steps)
+                await client.failed
+                await deferLater(reactor, 0)
+                gone.append(weakref.ref(connector))
+                del connector, client
+            assert [each() for each in gone] == [None, None]
+
+        gc.disable()
+        try:
+            run(main)
+        finally:
+            gc.enable()
 
     def test_the_local_address_restricts_the_families(self, reactor: Reactor, run: Run, there: Hosts) -> None:
         async def main() -> None:
