@@ -89,6 +89,6 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "unix.Port": ["IListeningPort"],
         "_timers.DelayedCall": ["IDelayedCall"],
         "_connect.Attempt": ["IProtocolFactory", "ILoggingContext"],
-        "tcp.Connector": ["IConnector"],
+        "_tcp_connector.Connector": ["IConnector"],
         "_connection.Connection": ["ITCPTransport"],
     }
