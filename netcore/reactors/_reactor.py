@@ -53,6 +53,7 @@ from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
 from netcore.reactors._unix import Unix
+from netcore.reactors._uvloop import UvloopWatcher
 from netcore.threadpool import ThreadPool
 from netcore.transports._spare import Spare
 
@@ -350,8 +351,9 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
     def _close_at_exit(self) -> None:
         """The interpreter ends: give descriptors back, without turning the loop and so without waiting for anything."""
         if self._life.state is State.IDLE:
-            if isinstance(self._watcher, _selector.DirectSelector):  # a daemon's first process ends, the second goes on
-                self._watcher.let_go()
+            watcher = _selector.watcher_of(self.loop)
+            if isinstance(watcher, _selector.DirectSelector | UvloopWatcher):
+                watcher.let_go()  # a daemon's first process ends, the second goes on
             self._release()
             self.loop.close()
 

@@ -33,6 +33,7 @@ from contextvars import Context
 from typing import Any, Protocol
 
 from netcore._log import ENDS_THE_PROGRAM
+from netcore.reactors._uvloop import UvloopWatcher, is_uvloop
 
 __all__ = ["DirectSelector", "Watcher", "direct_loop", "watcher_of"]
 
@@ -43,7 +44,8 @@ _WATCHER = "_netcore_watcher"
 
 
 class Watcher(Protocol):
-    """What transports have their descriptors watched by: a `DirectSelector`, or an asyncio loop itself.
+    """What transports have their descriptors watched by: a `DirectSelector`, a `UvloopWatcher`, or an asyncio loop
+    itself.
 
     Each callback is called in every turn that finds *fd* ready, or in error. *fd* is removed before it is closed.
     """
@@ -72,8 +74,11 @@ def direct_loop() -> asyncio.SelectorEventLoop:
 
 def watcher_of(loop: asyncio.AbstractEventLoop) -> Watcher:
     """What transports on *loop* use: the shortest way there is."""
-    watcher: Watcher = getattr(loop, _WATCHER, loop)
-    return watcher
+    watcher: Watcher | None = getattr(loop, _WATCHER, None)
+    if watcher is None and is_uvloop(loop):
+        watcher = UvloopWatcher(loop)
+        setattr(loop, _WATCHER, watcher)
+    return loop if watcher is None else watcher
 
 
 class DirectSelector(selectors.BaseSelector):

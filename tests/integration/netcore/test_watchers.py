@@ -1,4 +1,4 @@
-"""What transports have their descriptors watched by: one contract, on our selector, asyncio's own and uvloop's loop.
+"""What transports have their descriptors watched by: one contract, on our selector, asyncio's own and uvloop's.
 
 And what our selector promises beyond it: that it is a selector like any other to asyncio.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import selectors
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ import uvloop
 
 from netcore.reactors import Reactor
 from netcore.reactors._selector import DirectSelector, Watcher, direct_loop, watcher_of
+from netcore.reactors._uvloop import UvloopWatcher
 from tests.support.guard import _open_descriptors
 
 Call = Callable[[], object]
@@ -56,6 +59,15 @@ class Bench:
             end.setblocking(False)
         self._sockets += pair
         return pair
+
+    def connected(self) -> tuple[socket.socket, socket.socket]:
+        """Two ends of a TCP connection, of which the first is watched."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            peer = socket.create_connection(server.getsockname())
+            ours, _ = server.accept()
+        ours.setblocking(False)
+        self._sockets += [ours, peer]
+        return ours, peer
 
     def readable(self) -> socket.socket:
         ours, peer = self.pair()
@@ -202,6 +214,56 @@ class TestEveryWatcher:
         bench.turns()
         assert sorted(bench.calls) == ["read", "write"]
 
+    @pytest.mark.parametrize("added", ["before", "after"])
+    def test_what_came_before_a_reset_is_read_and_then_the_reset(self, bench: Bench, added: str) -> None:
+        """Both are there in one turn."""
+        ours, peer = bench.connected()
+        number = ours.fileno()
+
+        def read() -> None:
+            try:
+                bench.calls.append(ours.recv(1).decode())
+            except ConnectionResetError:
+                bench.calls.append("reset")
+                bench.watcher.remove_reader(number)
+
+        if added == "before":
+            bench.watcher.add_reader(number, read)
+            bench.turns()
+        peer.send(b"abc")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        if added == "after":
+            bench.watcher.add_reader(number, read)
+        bench.turns(20)
+        assert bench.calls == ["a", "b", "c", "reset"]
+
+    def test_a_reader_that_took_an_error_away_hears_more_if_it_is_added_again(self, bench: Bench) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as peer, socket.socket(type=socket.SOCK_DGRAM) as ours:
+            peer.bind(("127.0.0.1", 0))
+            address = peer.getsockname()
+            ours.setblocking(False)
+            ours.connect(address)
+
+            def read() -> None:
+                try:
+                    bench.calls.append(ours.recv(10).decode())
+                except ConnectionRefusedError:
+                    bench.calls.append("refused")
+                    bench.watcher.add_reader(ours.fileno(), read)
+
+            bench.watcher.add_reader(ours.fileno(), read)
+            peer.close()
+            for _ in range(2):
+                ours.send(b"x")
+                bench.turns()
+            with socket.socket(type=socket.SOCK_DGRAM) as again:
+                again.bind(address)
+                again.sendto(b"hello", ours.getsockname())
+                bench.turns()
+            bench.watcher.remove_reader(ours.fileno())
+        assert bench.calls == ["refused", "refused", "hello"]
+
     def test_the_end_of_a_pipe_is_told_to_its_reader(self, bench: Bench) -> None:
         """Of which the kernel says only that the other side hung up, not that there is something to read."""
         ours, peer = os.pipe()
@@ -320,6 +382,57 @@ class TestEveryWatcher:
             bench.watcher.add_reader(number, bench.note("read"))
 
 
+class TestUvloopsWatcher:
+    @pytest.fixture
+    def uv(self) -> Iterator[Bench]:
+        bench = Bench(uvloop.new_event_loop())
+        assert isinstance(bench.watcher, UvloopWatcher)
+        yield bench
+        bench.close()
+
+    def test_a_loop_has_one(self, uv: Bench) -> None:
+        assert watcher_of(uv.loop) is uv.watcher
+
+    def test_it_holds_a_descriptor_only_while_there_are_readers(self, uv: Bench) -> None:
+        ours, other = uv.readable(), uv.readable()
+        before = _open_descriptors()
+        uv.watcher.add_reader(ours.fileno(), uv.note("ours"))
+        uv.watcher.add_reader(other.fileno(), uv.note("other"))
+        assert len(_open_descriptors()) == len(before) + 1
+        uv.watcher.remove_reader(ours.fileno())
+        uv.watcher.remove_reader(other.fileno())
+        assert _open_descriptors() == before
+
+    def test_what_cannot_be_watched_leaves_nothing_behind(self, uv: Bench, tmp_path: Path) -> None:
+        with (tmp_path / "regular").open("w") as file:
+            before = _open_descriptors()
+            with pytest.raises(OSError):
+                uv.watcher.add_reader(file.fileno(), uv.note("never"))
+            assert _open_descriptors() == before
+
+    def test_an_end_that_nobody_reads_costs_no_turns(self, uv: Bench) -> None:
+        ours, peer = uv.connected()
+        uv.watcher.add_reader(ours.fileno(), uv.note("called", lambda: uv.watcher.remove_reader(ours.fileno())))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        uv.turns(20)
+        assert uv.calls == ["called"]
+        assert uv.watcher._errors is None  # type: ignore[attr-defined]
+
+    def test_letting_go_leaves_the_epoll_as_it_is(self, uv: Bench) -> None:
+        """Of two processes that share it, the first ends: the second is still told of errors."""
+        ours, peer = uv.connected()
+        uv.watcher.add_reader(ours.fileno(), uv.note("called"))
+        watcher: Any = uv.watcher
+        shared = select.epoll.fromfd(os.dup(watcher._errors.fileno()))
+        watcher.let_go()
+        watcher.let_go()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        assert [number for number, _ in shared.poll(0)] == [ours.fileno()]
+        shared.close()
+
+
 class TestOurSelector:
     def test_it_is_found_by_the_reactors_of_its_loop(self, direct: Bench) -> None:
         reactor = Reactor(direct.loop)
@@ -331,11 +444,10 @@ class TestOurSelector:
 
         assert direct.loop.run_until_complete(attach()) is direct.watcher
 
-    def test_any_other_loop_is_its_own_watcher(self) -> None:
-        for make in (LOOPS["asyncio"], LOOPS["uvloop"]):
-            loop = make()
-            assert watcher_of(loop) is loop
-            loop.close()
+    def test_any_other_loop_of_asyncios_is_its_own_watcher(self) -> None:
+        loop = LOOPS["asyncio"]()
+        assert watcher_of(loop) is loop
+        loop.close()
 
     def test_callbacks_run_in_nobodys_context(self) -> None:
         """They share a Handle: it must not be that of whoever made the loop, by chance."""
