@@ -1,0 +1,41 @@
+"""Contracts: what an interface promises, as tests, for a reactor, a transport or an endpoint of your own.
+
+Each contract is a class of tests for one interface. Inherit from it, say in one or two methods how to make what is to
+be tested, and give it to pytest (nothing more is needed of it than that it calls ``test_...`` methods, and
+``setup_method`` and ``teardown_method`` around each)::
+
+    from netcore.testing import contracts
+
+    class TestMyEndpoint(contracts.StreamServerEndpointContract):
+        def makeServer(self):
+            return MyEndpoint(self.reactor, "name")
+        ...
+
+Tests are run by the contract's `Contract.drive`, by default in a reactor of netcore's own, `ReactorContract.reactor`;
+what is made for a test is made in there. An error that is logged and that the test does not expect fails it.
+
+A failed ``assert`` explains itself if pytest is told to look into this package, in ``conftest.py``, before it is
+imported: ``pytest.register_assert_rewrite("netcore.testing.contracts")``.
+"""
+
+from netcore.testing.contracts._contract import Contract, ReactorContract
+from netcore.testing.contracts._core import ReactorCoreContract, ReactorEventsContract
+from netcore.testing.contracts._endpoints import StreamClientEndpointContract, StreamServerEndpointContract
+from netcore.testing.contracts._stream import StreamTransportContract, TCPTransportContract
+from netcore.testing.contracts._tcp import ReactorTCPContract
+from netcore.testing.contracts._threads import ReactorThreadsContract
+from netcore.testing.contracts._time import ReactorTimeContract
+
+__all__ = [
+    "Contract",
+    "ReactorContract",
+    "ReactorCoreContract",
+    "ReactorEventsContract",
+    "ReactorTCPContract",
+    "ReactorThreadsContract",
+    "ReactorTimeContract",
+    "StreamClientEndpointContract",
+    "StreamServerEndpointContract",
+    "StreamTransportContract",
+    "TCPTransportContract",
+]
