@@ -46,9 +46,9 @@ class TestTCP4Server(OverTCP, Everywhere, contracts.StreamServerEndpointContract
     implementation = "TCP4ServerEndpoint"
 
 
-class TestTCP4Client(OverTCP, Everywhere, contracts.StreamClientEndpointContract):
-    implementation = "TCP4ClientEndpoint"
-
-
 class TestTCP6Server(OverTCP6, Everywhere, contracts.StreamServerEndpointContract):
     implementation = "TCP6ServerEndpoint"
+
+
+class TestTCP4Client(OverTCP, Everywhere, contracts.StreamClientEndpointContract):
+    implementation = "TCP4ClientEndpoint"
