@@ -73,30 +73,6 @@ def test_timers_threads_and_deferreds_work() -> None:
     in_asyncio(main)
 
 
-def test_tcp_works() -> None:
-    class Echo(Protocol):
-        def dataReceived(self, data: bytes) -> None:
-            self.transport.write(data.upper())
-
-    async def main() -> None:
-        reactor = Reactor.current()
-        got = Deferred[bytes]()
-
-        class Ask(Protocol):
-            def connectionMade(self) -> None:
-                self.transport.write(b"hello")
-
-            def dataReceived(self, data: bytes) -> None:
-                got.callback(data)
-                self.transport.loseConnection()
-
-        port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
-        reactor.connectTCP("127.0.0.1", port.getHost().port, ClientFactory.forProtocol(Ask))
-        assert await got == b"HELLO"
-
-    in_asyncio(main)
-
-
 def test_it_ends_with_the_program_and_fires_shutdown() -> None:
     seen: list[Any] = []
 

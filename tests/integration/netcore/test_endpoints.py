@@ -8,11 +8,9 @@ import pytest
 
 from netcore.defer import CancelledError, Deferred
 from netcore.endpoints import clientFromString, connectProtocol, quoteStringArgument, serverFromString
-from netcore.error import CannotListenError, ConnectionRefusedError
 from netcore.failure import Failure
-from netcore.protocol import Factory, Protocol, connectionDone
+from netcore.protocol import Factory, connectionDone
 from netcore.protocols.basic import LineReceiver
-from tests.support.network import free_port
 
 
 class Echo(LineReceiver):
@@ -61,25 +59,6 @@ def test_a_line_there_and_back(run: Any, reactor: Any, server: str, host: str) -
 
 def test_a_line_there_and_back_over_ipv6(run: Any, reactor: Any) -> None:
     assert run(echoed, reactor, r"tcp6:0:interface=\:\:1", "::1") == b"hello"
-
-
-def test_a_port_in_use_fails(run: Any, reactor: Any) -> None:
-    async def main() -> None:
-        port: Any = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(EchoFactory())
-        number = port.getHost().port
-        with pytest.raises(CannotListenError, match=f"127.0.0.1:{number}"):
-            await serverFromString(reactor, f"tcp:{number}:interface=127.0.0.1").listen(EchoFactory())
-        await port.stopListening()
-
-    run(main)
-
-
-def test_a_closed_port_refuses(run: Any, reactor: Any) -> None:
-    async def main() -> None:
-        with pytest.raises(ConnectionRefusedError):
-            await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{free_port()}"), Protocol())
-
-    run(main)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from netcore.address import IPv4Address, IPv6Address
+from netcore.address import IPv4Address
 from netcore.defer import Deferred
 from netcore.error import (
     CannotListenError,
@@ -24,7 +24,6 @@ from netcore.error import (
     ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
-    NotConnectingError,
     TCPTimedOutError,
     TimeoutError,
     UserError,
@@ -138,13 +137,6 @@ class TestListening:
         port.stopListening()
         assert "closed" in repr(port)
 
-    def test_every_interface_is_the_default(self, reactor: Reactor) -> None:
-        assert listen(reactor, interface="").getHost().host == "0.0.0.0"
-
-    def test_ipv6_interfaces_work(self, reactor: Reactor) -> None:
-        host = listen(reactor, interface="::1").getHost()
-        assert host == IPv6Address("TCP", "::1", host.port)
-
     def test_every_ipv6_interface_is_every_ipv4_one_too_if_the_system_says_so(self, reactor: Reactor, run: Run) -> None:
         async def main() -> None:
             with socket.socket(socket.AF_INET6) as usual:  # Linux: bindv6only of ipv6(7), usually 0
@@ -157,48 +149,6 @@ class TestListening:
                 return
             with socket.create_connection(("127.0.0.1", port)):
                 assert (await server.made).transport.getPeer().host == "::ffff:127.0.0.1"
-
-        run(main)
-
-    def test_a_port_in_use_is_refused(self, reactor: Reactor) -> None:
-        taken = listen(reactor).getHost().port
-        with pytest.raises(CannotListenError) as caught:
-            listen(reactor, port=taken)
-        assert caught.value.port == taken
-        assert caught.value.interface == "127.0.0.1"
-        assert caught.value.socketError.errno == errno.EADDRINUSE
-
-    def test_the_factory_hears_of_each_port(self, reactor: Reactor) -> None:
-        server = Server()
-        one, two = listen(reactor, server), listen(reactor, server)
-        assert (server.started, server.stopped) == (1, 0)
-        one.stopListening()
-        assert server.stopped == 0
-        two.stopListening()
-        assert server.stopped == 1
-
-    def test_stop_listening_frees_the_port_and_fires(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            port = listen(reactor)
-            number = port.getHost().port
-            await port.stopListening()
-            assert port.stopListening() is None
-            again = listen(reactor, port=number)
-            assert again.getHost().port == number
-
-        run(main)
-
-    def test_connections_outlive_their_port(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            server, client = Server(), Client()
-            port = listen(reactor, server)
-            reactor.connectTCP("127.0.0.1", port.getHost().port, client)
-            made, accepted = await client.made, await server.made
-            await port.stopListening()
-            got = Deferred[bytes]()
-            made.dataReceived = got.callback  # type: ignore[method-assign]
-            accepted.transport.write(b"still here")
-            assert await got == b"still here"
 
         run(main)
 
@@ -224,18 +174,6 @@ class TestListening:
         with pytest.raises(LookupError):
             listen(reactor, Refuses())
         assert reactor._open == {}
-
-    def test_a_factory_may_decline_a_connection(self, reactor: Reactor, run: Run) -> None:
-        server = Server()
-        server.buildProtocol = lambda addr: None  # type: ignore[method-assign,assignment,return-value]
-
-        async def main() -> None:
-            client = Client()
-            reactor.connectTCP("127.0.0.1", listen(reactor, server).getHost().port, client)
-            await client.made
-            await client.lost
-
-        run(main)
 
     def test_a_factory_that_raises_is_logged_and_the_port_goes_on(
         self, reactor: Reactor, run: Run, logged: Logged
@@ -480,85 +418,6 @@ class TestConnecting:
 
         run(main)
 
-    def test_refused(self, reactor: Reactor, run: Run, refusing: int) -> None:
-        async def main() -> None:
-            client = Client()
-            reactor.connectTCP("127.0.0.1", refusing, client)
-            assert type(await client.failed) is ConnectionRefusedError
-            await deferLater(reactor, 0)
-            assert client.told == ["start", "connecting (connecting)", "failed (disconnected)", "stop"]
-
-        run(main)
-
-    def test_ipv6(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            port = listen(reactor, interface="::1").getHost().port
-            made = client.made
-            connector = reactor.connectTCP("::1", port, client)
-            await made
-            assert connector.getDestination() == IPv6Address("TCP", "::1", port)
-
-        run(main)
-
-    def test_connecting_again_when_lost_works(self, reactor: Reactor, run: Run) -> None:
-        class Again(Client):
-            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
-                super().clientConnectionLost(connector, reason)
-                if len(self.protocols) < 3:
-                    connector.connect()
-
-        async def main() -> None:
-            client = Again()
-            port = listen(reactor).getHost().port
-            made = client.made
-            connector = reactor.connectTCP("127.0.0.1", port, client)
-            for _ in range(3):
-                protocol = await made
-                with pytest.raises(RuntimeError, match="connect"):
-                    connector.connect()
-                made, lost = client.made, client.lost
-                protocol.transport.loseConnection()
-                await lost
-            await deferLater(reactor, 0)
-            assert client.told.count("start") == client.told.count("stop") == 1
-            assert client.told[-1] == "stop"
-
-        run(main)
-
-    def test_connecting_again_when_failed_works(self, reactor: Reactor, run: Run, refusing: int) -> None:
-        class Again(Client):
-            def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-                self.reasons.append(reason.value)
-                if len(self.reasons) < 3:
-                    connector.connect()
-                else:
-                    self.failed.callback(reason.value)
-
-        async def main() -> None:
-            client = Again()
-            reactor.connectTCP("127.0.0.1", refusing, client)
-            await client.failed
-
-        run(main)
-
-    def test_the_application_can_stop_it(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            connector = reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
-            connector.stopConnecting()
-            assert client.told[-2:] == ["failed (disconnected)", "stop"]
-            assert type(client.reasons[0]) is UserError
-            with pytest.raises(NotConnectingError):
-                connector.stopConnecting()
-            other = Client()
-            reactor.connectTCP("127.0.0.1", 9, other).disconnect()
-            assert type(other.reasons[0]) is UserError
-            await deferLater(reactor, 0.001)
-            assert client.protocols == other.protocols == []
-
-        run(main)
-
     def test_stopping_while_the_kernel_connects(self, reactor: Reactor, run: Run, full_port: int) -> None:
         async def main() -> None:
             client = Client()
@@ -604,26 +463,6 @@ class TestConnecting:
         assert len(reactor.getDelayedCalls()) == 1  # its first step
         connector.stopConnecting()
         assert reactor.getDelayedCalls() == []
-
-    def test_a_success_leaves_no_timer(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            made = client.made
-            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client, timeout=1000)
-            await made
-            assert not any("_timed_out" in repr(call) for call in reactor.getDelayedCalls())
-
-        run(main)
-
-    def test_a_factory_that_declines_gets_a_lost_connection(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            client.buildProtocol = lambda addr: None  # type: ignore[method-assign]
-            lost = client.lost
-            reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
-            assert type(await lost) is ConnectionDone
-
-        run(main)
 
     def test_a_factory_that_raises_fails(self, reactor: Reactor, run: Run, logged: Logged) -> None:
         async def main() -> None:
@@ -677,17 +516,6 @@ class TestConnecting:
             connector = reactor.connectTCP("127.0.0.1", listen(reactor).getHost().port, client)
             assert type(await client.failed) is UserError
             assert connector.state == "disconnected"
-
-        run(main)
-
-    def test_the_local_address_can_be_chosen(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            made = client.made
-            port = listen(reactor).getHost().port
-            reactor.connectTCP("127.0.0.1", port, client, bindAddress=("127.0.0.2", 0))
-            protocol = await made
-            assert protocol.transport.getHost().host == "127.0.0.2"
 
         run(main)
 
@@ -978,14 +806,6 @@ class TestNames:
             assert type(error) is DNSLookupError
             assert "unknown.example" in str(error)
             assert isinstance(error.__cause__, socket.gaierror)
-
-        run(main)
-
-    def test_a_name_that_is_none_fails(self, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            client = Client()
-            reactor.connectTCP("a" * 70 + ".example", 79, client)
-            assert type(await client.failed) is DNSLookupError
 
         run(main)
 

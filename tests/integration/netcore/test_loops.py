@@ -166,24 +166,6 @@ def test_tcp_threads_and_asyncio_work_on_it(named: Reactor) -> None:
     assert slept == "slept"
 
 
-def test_no_call_comes_early(named: Reactor) -> None:
-    early: list[float] = []
-
-    def check(due: float) -> None:
-        if named.seconds() < due:
-            early.append(due - named.seconds())
-
-    calls = []
-    for number in range(60):
-        call = named.callLater(number * 0.000_23, lambda: None)
-        calls.append(call)
-        named.callLater(number * 0.000_23, check, call.getTime())
-    named.callLater(0.02, named.stop)
-    named.run()
-    assert early == []
-    assert not any(call.active() for call in calls)
-
-
 def test_it_runs_again_and_dispose_closes_the_loop(named: Reactor) -> None:
     for _ in range(2):
         named.callWhenRunning(named.stop)

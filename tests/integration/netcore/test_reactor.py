@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import errno
 import gc
 import socket
@@ -14,21 +13,15 @@ from typing import Any
 
 import pytest
 
-from netcore.defer import Deferred, succeed
+from netcore.defer import Deferred
 from netcore.error import ConnectError, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from netcore.failure import Failure
-from netcore.interfaces import IReactorCore, IReactorTCP, IReactorThreads, IReactorTime, provides
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor, live
-from netcore.task import deferLater
 from tests.integration.netcore.tcp_peers import Instead
 from tests.support.guard import Logged
 
 Run = Callable[..., Any]
-
-
-def test_it_declares_its_interfaces(reactor: Reactor) -> None:
-    assert all(provides(reactor, interface) for interface in (IReactorCore, IReactorTime, IReactorThreads, IReactorTCP))
 
 
 class TestRunning:
@@ -56,15 +49,6 @@ class TestRunning:
             ("after shutdown", False),
         ]
 
-    def test_startup_comes_before_timers_and_calls_from_threads(self, reactor: Reactor) -> None:
-        seen: list[str] = []
-        reactor.callLater(0, seen.append, "timer")
-        reactor.callFromThread(seen.append, "thread")
-        reactor.addSystemEventTrigger("before", "startup", seen.append, "startup")
-        reactor.callLater(0, reactor.stop)
-        reactor.run()
-        assert seen == ["startup", "thread", "timer"]
-
     def test_it_runs_again_after_stop(self, reactor: Reactor) -> None:
         seen: list[int] = []
         for number in range(3):
@@ -83,32 +67,6 @@ class TestRunning:
         reactor.callLater(0, reactor.stop)
         reactor.run()
         assert seen == ["late"]
-
-    def test_stop_waits_for_before_shutdown_and_may_not_be_repeated(self, reactor: Reactor) -> None:
-        seen: list[str] = []
-
-        def before() -> Deferred[None]:
-            with pytest.raises(ReactorNotRunning):
-                reactor.stop()
-            return deferLater(reactor, 0.01, seen.append, "waited")
-
-        reactor.addSystemEventTrigger("before", "shutdown", before)
-        reactor.addSystemEventTrigger("during", "shutdown", seen.append, "during")
-        reactor.callWhenRunning(reactor.stop)
-        reactor.run()
-        assert seen == ["waited", "during"]
-
-    def test_stop_fires_shutdown_from_the_loop_and_not_from_within(self, reactor: Reactor) -> None:
-        seen: list[str] = []
-        reactor.addSystemEventTrigger("before", "shutdown", seen.append, "shutdown")
-
-        def stop() -> None:
-            reactor.stop()
-            seen.append("stop returned")
-
-        reactor.callWhenRunning(stop)
-        reactor.run()
-        assert seen == ["stop returned", "shutdown"]
 
     def test_stop_while_startup_waits_ends_it(self, reactor: Reactor) -> None:
         seen: list[str] = []
@@ -208,31 +166,12 @@ class TestRunning:
         reactor.callWhenRunning(reactor.stop)
         reactor.run()
 
-    def test_call_when_running_calls_at_once_if_it_does(self, reactor: Reactor) -> None:
-        seen: list[str] = []
-
-        def running() -> None:
-            assert reactor.callWhenRunning(seen.append, "at once") is None
-            seen.append("after")
-            reactor.stop()
-
-        trigger = reactor.callWhenRunning(seen.append, "taken back")
-        assert trigger is not None
-        reactor.removeSystemEventTrigger(trigger)
-        reactor.callWhenRunning(running)
-        reactor.run()
-        assert seen == ["at once", "after"]
-
     def test_events_of_the_application_can_be_fired(self, reactor: Reactor) -> None:
         seen: list[str] = []
         reactor.addSystemEventTrigger("after", "reload", seen.append, "after")
         reactor.addSystemEventTrigger("before", "reload", seen.append, "before")
         reactor.fireSystemEvent("reload")
         assert seen == ["before", "after"]
-
-    def test_firing_shutdown_ends_a_running_reactor(self, reactor: Reactor) -> None:
-        reactor.callWhenRunning(reactor.fireSystemEvent, "shutdown")
-        reactor.run()
 
     def test_a_given_loop_is_used_and_left_open(self) -> None:
         loop = asyncio.new_event_loop()
@@ -268,53 +207,6 @@ class TestRunning:
 
 
 class TestTime:
-    def test_equal_times_fire_in_the_order_asked_for(self, reactor: Reactor) -> None:
-        seen: list[int] = []
-        deadline = reactor.seconds() + 0.01
-        for number in range(200):
-            call = reactor.callLater(1, seen.append, number)
-            call.delay(deadline - call.getTime())
-        reactor.callLater(0.02, reactor.stop)
-        reactor.run()
-        assert seen == list(range(200))
-
-    def test_no_call_comes_early(self, reactor: Reactor) -> None:
-        early: list[float] = []
-
-        def check(due: float) -> None:
-            if reactor.seconds() < due:
-                early.append(due - reactor.seconds())
-
-        for number in range(50):
-            delay = number * 0.0007
-            reactor.callLater(delay, check, reactor.seconds() + delay)
-        reactor.callLater(0.05, reactor.stop)
-        reactor.run()
-        assert early == []
-
-    def test_reset_cancel_and_delay_work_while_it_runs(self, reactor: Reactor) -> None:
-        seen: list[str] = []
-
-        def called_earlier() -> None:
-            seen.append("earlier")
-            later.reset(0)
-
-        def called_later() -> None:
-            seen.append("later")
-            reactor.stop()
-
-        def move() -> None:
-            cancelled.cancel()
-            later.delay(1000)
-            earlier.reset(0)
-
-        cancelled = reactor.callLater(0, seen.append, "cancelled")
-        later = reactor.callLater(0, called_later)
-        earlier = reactor.callLater(1000, called_earlier)
-        reactor.callWhenRunning(move)
-        reactor.run()
-        assert seen == ["earlier", "later"]
-
     def test_a_call_with_no_delay_comes_in_the_next_turn(self, reactor: Reactor) -> None:
         seen: list[str] = []
 
@@ -373,24 +265,6 @@ class TestTime:
         reactor.callLater(0, reactor.stop)
         reactor.run()
         assert len(logged.take(asyncio.CancelledError)) == 2
-
-    def test_a_call_runs_in_the_context_it_was_asked_for_in(self, reactor: Reactor) -> None:
-        variable = contextvars.ContextVar("variable", default="unset")
-        seen: list[str] = []
-
-        def ask(value: str) -> None:
-            variable.set(value)
-            reactor.callLater(0, lambda: seen.append(variable.get()))
-
-        contextvars.copy_context().run(ask, "one")
-        contextvars.copy_context().run(ask, "two")
-        reactor.callLater(0, reactor.stop)
-        reactor.run()
-        assert seen == ["one", "two"]
-
-    def test_a_negative_delay_is_refused(self, reactor: Reactor) -> None:
-        with pytest.raises(ValueError):
-            reactor.callLater(-1, print)
 
     def test_an_endless_delay_is_just_never(self, reactor: Reactor) -> None:
         call = reactor.callLater(float("inf"), print)
@@ -559,13 +433,6 @@ class TestShutdown:
             reactor.callInThread(lambda done=done: reactor.callFromThread(lambda: done.append("x") or reactor.stop()))
             reactor.run()
             assert done == ["x"]
-
-    def test_a_failing_trigger_does_not_keep_it(self, reactor: Reactor, logged: Logged) -> None:
-        for phase in ("before", "during", "after"):
-            reactor.addSystemEventTrigger(phase, "shutdown", lambda: 1 / 0)
-        reactor.callWhenRunning(reactor.stop)
-        reactor.run()
-        assert len(logged.take(ZeroDivisionError)) == 3
 
 
 class TestDispose:
@@ -775,9 +642,3 @@ class TestSeveral:
         here.run()
         thread.join()
         assert seen == [True]
-
-
-def test_a_deferred_that_has_fired_does_not_hold_shutdown(reactor: Reactor) -> None:
-    reactor.addSystemEventTrigger("before", "shutdown", succeed, None)
-    reactor.callWhenRunning(reactor.stop)
-    reactor.run()

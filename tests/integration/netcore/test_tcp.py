@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from netcore.address import IPv4Address, IPv6Address
+from netcore.address import IPv4Address
 from netcore.defer import Deferred, ensureDeferred
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
-from netcore.interfaces import ITCPTransport, provides
 from netcore.protocol import ClientFactory, Factory
 from netcore.reactors import Reactor
 from netcore.task import deferLater
@@ -43,29 +42,6 @@ Scenario = Callable[[], Awaitable[None]]
 
 
 class TestReadingAndWriting:
-    def test_bytes_go_both_ways(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.write(b"from us")
-            assert await peer.receive() == b"from us"
-            await peer.send(b"from them")
-            await ours.got(9)
-            assert ours.received == b"from them"
-            assert provides(ours.transport, ITCPTransport)
-            assert ours.transport.connected
-
-        run(main)
-
-    def test_a_large_write_arrives_whole_and_in_order(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.write(BIG)
-            ours.transport.write(b"after it")
-            ours.transport.writeSequence([b" and", b"", b" after that"])
-            assert await peer.receive_all(len(BIG) + 23) == BIG + b"after it and after that"
-
-        run(main)
-
     def test_a_large_piece_after_a_small_one_is_not_copied(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours, peer = await net.connect()
@@ -76,17 +52,6 @@ class TestReadingAndWriting:
             assert await peer.receive_all(6 + len(BIG)) == b"header" + BIG
             assert sends[0][0] == b"header"
             assert sends[0][1] is BIG
-
-        run(main)
-
-    def test_many_small_writes_arrive_in_order(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            pieces = [b"%d," % number for number in range(100_000)]
-            for piece in pieces:
-                ours.transport.write(piece)
-            expected = b"".join(pieces)
-            assert await peer.receive_all(len(expected)) == expected
 
         run(main)
 
@@ -113,15 +78,6 @@ class TestReadingAndWriting:
 
         run(main)
 
-    def test_what_is_written_when_the_connection_is_made_is_sent(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours = Recorder()
-            ours.on_made = lambda recorder: recorder.transport.write(b"220 hello")
-            _, peer = await net.connect(ours)
-            assert await peer.receive() == b"220 hello"
-
-        run(main)
-
     def test_no_more_than_a_buffer_is_read_at_once(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours, peer = await net.connect()
@@ -129,17 +85,6 @@ class TestReadingAndWriting:
             await ours.got(len(BIG))
             assert bytes(ours.received) == BIG
             assert max(map(len, ours.pieces)) <= _stream.READ_MORE
-
-        run(main)
-
-    @pytest.mark.parametrize("data", ["text", 1, None])
-    def test_what_is_not_bytes_is_refused(self, net: Net, run: Run, data: Any) -> None:
-        async def main() -> None:
-            ours, _ = await net.connect()
-            with pytest.raises(TypeError):
-                ours.transport.write(data)
-            with pytest.raises(TypeError):
-                ours.transport.writeSequence([data])
 
         run(main)
 
@@ -151,21 +96,6 @@ class TestReadingAndWriting:
             data[:] = b"xyz"
             ours.transport.write(memoryview(b"def"))  # type: ignore[arg-type]
             assert await peer.receive_all(6) == b"abcdef"
-
-        run(main)
-
-    def test_pausing_stops_reading_and_resuming_goes_on(self, net: Net, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.pauseProducing()
-            ours.transport.pauseProducing()
-            await peer.send(b"data")
-            for _ in range(20):
-                await deferLater(reactor, 0)
-            assert ours.received == b""
-            ours.transport.resumeProducing()
-            ours.transport.resumeProducing()
-            await ours.got(4)
 
         run(main)
 
@@ -232,15 +162,6 @@ class TestAddressesAndOptions:
 
         run(main)
 
-    def test_ipv6_works(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect(interface="::1")
-            assert ours.transport.getPeer() == IPv6Address("TCP", *peer.sock.getsockname())
-            ours.transport.write(b"six")
-            assert await peer.receive() == b"six"
-
-        run(main)
-
     def test_options_can_be_asked_for_and_set(self, net: Net, run: Run) -> None:
         async def main() -> None:
             ours, _ = await net.connect()
@@ -270,34 +191,6 @@ class TestAddressesAndOptions:
 
 
 class TestClosing:
-    def test_lose_connection_sends_what_was_written_first(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.do("write", BIG)
-            ours.do("loseConnection")
-            assert ours.transport.disconnecting
-            ours.do("loseConnection")
-            assert await peer.receive_all() == BIG
-            reason = await ours.lost
-            assert type(reason) is ConnectionDone
-            assert not ours.lost_inside
-            assert not ours.transport.connected
-
-        run(main)
-
-    def test_what_is_written_after_lose_connection_is_dropped(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.write(b"before")
-            ours.transport.loseConnection()
-            ours.transport.write(b"after")
-            ours.transport.writeSequence([b"after"])
-            assert await peer.receive_all() == b"before"
-            await ours.lost
-            ours.transport.write(b"long after")
-
-        run(main)
-
     def test_nothing_is_received_after_lose_connection(self, net: Net, run: Run) -> None:
         def lose(recorder: Recorder, data: bytes) -> None:
             recorder.do("write", b"bye")
@@ -313,16 +206,6 @@ class TestClosing:
             assert type(await ours.lost) is ConnectionDone
             assert len(ours.pieces) == 1
             assert not ours.lost_inside
-
-        run(main)
-
-    def test_the_peers_close_is_a_clean_end(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            await peer.send(b"last words")
-            peer.sock.close()
-            assert type(await ours.lost) is ConnectionDone
-            assert ours.received == b"last words"
 
         run(main)
 
@@ -362,34 +245,6 @@ class TestClosing:
             assert type(await ours.lost) is ConnectionAborted
             with pytest.raises(ConnectionResetError):
                 await peer.receive_all()
-
-        run(main)
-
-    def test_a_closed_connection_ignores_everything(self, net: Net, run: Run) -> None:
-        class Producer:
-            stopped = False
-
-            def stopProducing(self) -> None:
-                self.stopped = True
-
-        async def main() -> None:
-            ours, peer = await net.connect()
-            transport = ours.transport
-            peer.sock.close()
-            await ours.lost
-            for method in (
-                "loseConnection",
-                "abortConnection",
-                "pauseProducing",
-                "resumeProducing",
-                "stopProducing",
-                "unregisterProducer",
-            ):
-                getattr(transport, method)()
-            producer = Producer()
-            transport.registerProducer(producer, True)
-            assert producer.stopped
-            assert len(ours.reasons) == 1
 
         run(main)
 
@@ -777,50 +632,6 @@ class TestProducers:
 
         run(main)
 
-    def test_a_push_producer_that_writes_when_resumed_sends_everything(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            left = 100
-
-            class Endless(Push):
-                paused = False
-
-                def pauseProducing(self) -> None:
-                    self.paused = True
-
-                def resumeProducing(self) -> None:
-                    nonlocal left
-                    self.paused = False
-                    while not self.paused and left:
-                        left -= 1
-                        ours.transport.write(b"x" * 50_000)
-                    if not left:
-                        ours.transport.unregisterProducer()
-                        ours.transport.loseConnection()
-
-            producer = Endless()
-            ours.transport.registerProducer(producer, True)
-            producer.resumeProducing()
-            assert left > 0
-            assert len(await peer.receive_all()) == 100 * 50_000
-
-        run(main)
-
-    def test_lose_connection_waits_for_the_producer(self, net: Net, reactor: Reactor, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.registerProducer(Push(), True)
-            ours.transport.loseConnection()
-            ours.transport.write(b"the producer may still write")
-            assert await peer.receive() == b"the producer may still write"
-            assert ours.reasons == []
-            ours.transport.unregisterProducer()
-            ours.transport.write(b"but nobody after that")
-            assert await peer.receive_all() == b""
-            assert type(await ours.lost) is ConnectionDone
-
-        run(main)
-
     def test_a_silent_producer_is_not_the_peers_fault(self, net: Net, reactor: Reactor, run: Run) -> None:
         async def main() -> None:
             ours, peer = await net.connect()
@@ -836,29 +647,6 @@ class TestProducers:
             assert ours.reasons == []
             ours.transport.unregisterProducer()
             assert type(await ours.lost) is ConnectionDone
-
-        run(main)
-
-    def test_a_pull_producer_is_asked_each_time_its_piece_is_sent(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            pieces = [b"%06d" % number * 10_000 for number in range(50)]
-            expected = b"".join(pieces)
-            ours.transport.registerProducer(Pull(ours.transport, pieces), False)
-            assert len(pieces) == 49  # it is asked at once, and not again before that is sent
-            ours.transport.loseConnection()
-            assert await peer.receive_all() == expected
-            assert type(await ours.lost) is ConnectionDone
-
-        run(main)
-
-    def test_a_pull_producer_registered_when_the_connection_is_made(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours = Recorder()
-            pieces = [b"a", b"b", b"c"]
-            ours.on_made = lambda recorder: recorder.transport.registerProducer(Pull(recorder.transport, pieces), False)
-            _, peer = await net.connect(ours)
-            assert await peer.receive_all(3) == b"abc"
 
         run(main)
 
@@ -885,40 +673,6 @@ class TestProducers:
 
         run(main)
 
-    def test_a_producer_is_told_to_stop_when_the_connection_is_lost(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            producer = Push()
-            ours.transport.registerProducer(producer, True)
-            peer.sock.close()
-            await ours.lost
-            assert producer.told == ["stop"]
-
-        run(main)
-
-    def test_two_producers_are_one_too_many(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, _ = await net.connect()
-            ours.transport.registerProducer(Push(), True)
-            with pytest.raises(RuntimeError, match="unregister it first"):
-                ours.transport.registerProducer(Push(), True)
-            ours.transport.unregisterProducer()
-            ours.transport.registerProducer(Push(), True)
-
-        run(main)
-
-    def test_a_producer_that_comes_too_late_is_told_to_stop(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, _ = await net.connect()
-            ours.transport.loseConnection()
-            producer = Push()
-            ours.transport.registerProducer(producer, True)
-            assert producer.told == ["stop"]
-            await ours.lost
-            assert producer.told == ["stop"]
-
-        run(main)
-
     def test_a_producer_that_raises_loses_the_connection(self, net: Net, run: Run, logged: Logged) -> None:
         class Broken(Push):
             def resumeProducing(self) -> None:
@@ -933,16 +687,6 @@ class TestProducers:
 
         run(main)
         assert len(logged.take(LookupError)) == 1
-
-    def test_stop_producing_is_lose_connection(self, net: Net, run: Run) -> None:
-        async def main() -> None:
-            ours, peer = await net.connect()
-            ours.transport.write(b"x")
-            ours.transport.stopProducing()
-            assert await peer.receive_all() == b"x"
-            assert type(await ours.lost) is ConnectionDone
-
-        run(main)
 
     def test_one_connection_can_produce_for_another(self, net: Net, run: Run) -> None:
         """A proxy: a slow reader on one side pauses the sender on the other, and nothing piles up in between."""

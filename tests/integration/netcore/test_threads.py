@@ -24,31 +24,6 @@ WAIT = 20.0
 
 
 class TestCallFromThread:
-    def test_calls_of_one_thread_come_in_its_order(self, reactor: Reactor) -> None:
-        seen: dict[int, list[int]] = {number: [] for number in range(8)}
-        barrier = threading.Barrier(8)
-
-        def call(thread: int) -> None:
-            barrier.wait(WAIT)
-            for number in range(1000):
-                reactor.callFromThread(seen[thread].append, number)
-            reactor.callFromThread(finished, thread)
-
-        left = set(seen)
-
-        def finished(thread: int) -> None:
-            left.discard(thread)
-            if not left:
-                reactor.stop()
-
-        threads = [threading.Thread(target=call, args=(number,)) for number in seen]
-        for thread in threads:
-            thread.start()
-        reactor.run()
-        for thread in threads:
-            thread.join()
-        assert all(calls == list(range(1000)) for calls in seen.values())
-
     def test_many_calls_wake_the_loop_once(self, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
         woken = 0
         calls = reactor._turns.thread_calls
@@ -78,68 +53,8 @@ class TestCallFromThread:
         assert seen == list(range(1000))
         assert woken == 1
 
-    def test_it_wakes_a_loop_that_sleeps(self, reactor: Reactor) -> None:
-        asleep = threading.Event()
-        reactor.callLater(0, asleep.set)
-        thread = threading.Thread(target=lambda: asleep.wait(WAIT) and reactor.callFromThread(reactor.stop))
-        thread.start()
-        reactor.run()
-        thread.join()
-
-    def test_what_one_raises_is_logged_and_the_rest_still_run(self, reactor: Reactor, logged: Logged) -> None:
-        reactor.callFromThread(lambda: 1 / 0)
-        reactor.callFromThread(reactor.stop)
-        reactor.run()
-        assert len(logged.take(ZeroDivisionError)) == 1
-
-    def test_calls_that_call_leave_timers_their_turn(self, reactor: Reactor) -> None:
-        calls = 0
-
-        def again() -> None:
-            nonlocal calls
-            calls += 1
-            assert calls < 100_000, "the timer never had its turn"
-            if reactor.running:
-                reactor.callFromThread(again)
-
-        reactor.callWhenRunning(again)
-        reactor.callLater(0.001, reactor.stop)
-        reactor.run()
-
-    def test_a_call_runs_in_its_callers_context(self, reactor: Reactor) -> None:
-        variable = contextvars.ContextVar("variable", default="unset")
-        seen: list[str] = []
-
-        def call() -> None:
-            variable.set("the thread's")
-            reactor.callFromThread(lambda: seen.append(variable.get()))
-            reactor.callFromThread(reactor.stop)
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        reactor.run()
-        thread.join()
-        assert seen == ["the thread's"]
-
 
 class TestInThread:
-    def test_call_in_thread_runs_elsewhere(self, reactor: Reactor) -> None:
-        seen: list[int] = []
-
-        def work() -> None:
-            seen.append(threading.get_ident())
-            reactor.callFromThread(reactor.stop)
-
-        reactor.callInThread(work)
-        reactor.run()
-        assert seen != [threading.get_ident()]
-
-    def test_what_it_raises_is_logged(self, reactor: Reactor, logged: Logged) -> None:
-        reactor.callInThread(lambda: 1 / 0)
-        reactor.callWhenRunning(reactor.stop)
-        reactor.run()
-        assert len(logged.take(ZeroDivisionError)) == 1
-
     def test_the_pool_has_the_size_suggested(self, reactor: Reactor) -> None:
         reactor.suggestThreadPoolSize(3)
         assert reactor.getThreadPool().max == 3
