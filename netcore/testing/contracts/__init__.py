@@ -18,22 +18,38 @@ A failed ``assert`` explains itself if pytest is told to look into this package,
 imported: ``pytest.register_assert_rewrite("netcore.testing.contracts")``.
 """
 
+from netcore.testing.contracts._adopted import ReactorSocketContract
 from netcore.testing.contracts._contract import Contract, ReactorContract
 from netcore.testing.contracts._core import ReactorCoreContract, ReactorEventsContract
+from netcore.testing.contracts._datagrams import ReactorMulticastContract, ReactorUDPContract
+from netcore.testing.contracts._descriptors import ReactorFDSetContract
 from netcore.testing.contracts._endpoints import StreamClientEndpointContract, StreamServerEndpointContract
-from netcore.testing.contracts._stream import StreamTransportContract, TCPTransportContract
+from netcore.testing.contracts._half_close import HalfCloseContract
+from netcore.testing.contracts._names import ReactorPluggableNameResolverContract, ReactorPluggableResolverContract
+from netcore.testing.contracts._stream import ConnectionContract, StreamTransportContract, TCPTransportContract
 from netcore.testing.contracts._tcp import ReactorTCPContract
 from netcore.testing.contracts._threads import ReactorThreadsContract
 from netcore.testing.contracts._time import ReactorTimeContract
+from netcore.testing.contracts._unix import ReactorUNIXContract, ReactorUNIXDatagramContract
 
 __all__ = [
+    "ConnectionContract",
     "Contract",
+    "HalfCloseContract",
     "ReactorContract",
     "ReactorCoreContract",
     "ReactorEventsContract",
+    "ReactorFDSetContract",
+    "ReactorMulticastContract",
+    "ReactorPluggableNameResolverContract",
+    "ReactorPluggableResolverContract",
+    "ReactorSocketContract",
     "ReactorTCPContract",
     "ReactorThreadsContract",
     "ReactorTimeContract",
+    "ReactorUDPContract",
+    "ReactorUNIXContract",
+    "ReactorUNIXDatagramContract",
     "StreamClientEndpointContract",
     "StreamServerEndpointContract",
     "StreamTransportContract",

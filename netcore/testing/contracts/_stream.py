@@ -10,18 +10,16 @@ from netcore.interfaces import IAddress, ITCPTransport, ITransport, provides
 from netcore.testing.contracts._contract import ReactorContract, driven, raises
 from netcore.testing.contracts._recorder import OneProtocol, Pull, Push, Recorder
 
-__all__ = ["StreamTransportContract", "TCPTransportContract"]
+__all__ = ["ConnectionContract", "StreamTransportContract", "TCPTransportContract"]
 
 BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than the buffers of a socket hold
 
 
-class StreamTransportContract(ReactorContract):
-    """`ITransport`, over a stream. Override `makeServer` and `makeClient`, or `connect`.
+class ConnectionContract(ReactorContract):
+    """The base of contracts for stream connections. Override `makeServer` and `makeClient`, or `connect`.
 
     A transport that needs no reactor overrides `drive`, `turn` and `connect`.
     """
-
-    interface = ITransport
 
     def makeServer(self) -> Any:
         """An `IStreamServerEndpoint` on ``self.reactor``, for a place that is free."""
@@ -54,6 +52,12 @@ class StreamTransportContract(ReactorContract):
     async def declares(self) -> None:
         for each in await self.pair():
             assert provides(each.transport, self.interface), f"{each.transport!r}: not {self.interface.__name__}"
+
+
+class StreamTransportContract(ConnectionContract):
+    """`ITransport`, over a stream. Override as the base says."""
+
+    interface = ITransport
 
     @driven
     async def test_bytes_go_both_ways(self) -> None:
