@@ -171,11 +171,11 @@ class ConnectedDatagramPort(_UNIXDatagramSocket):
         mode: int = 0o666,
         bindAddress: str | bytes | None = None,
     ) -> None:
+        self.port = bindAddress
+        self.remoteaddr = address
         if not isinstance(protocol, ConnectedDatagramProtocol):
             raise TypeError(f"a connected port needs a ConnectedDatagramProtocol, not {protocol!r}")
         super().__init__(reactor, bindAddress, protocol, maxPacketSize, mode)
-        self.port = bindAddress
-        self.remoteaddr = address
 
     def getPeer(self) -> UNIXAddress:
         """The path, or abstract name, that it sends to."""

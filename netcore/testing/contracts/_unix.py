@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import netcore.protocol
 from netcore.address import UNIXAddress
 from netcore.defer import maybeDeferred
 from netcore.error import CannotListenError, ConnectError, ConnectionDone, UserError
@@ -24,6 +23,7 @@ from netcore.interfaces import (
     implementer,
     provides,
 )
+from netcore.protocol import ConnectedDatagramProtocol
 from netcore.testing.contracts._contract import ReactorContract, driven, raises
 from netcore.testing.contracts._datagrams import DatagramRecorder
 from netcore.testing.contracts._recorder import ClientRecorder, Event, FactoryRecorder, Recorder
@@ -190,7 +190,7 @@ def ended_process() -> int:
 
 def connected_recorder() -> Any:
     """A `DatagramRecorder` of the class that connected ports want."""
-    kind: Any = vars(netcore.protocol)["ConnectedDatagramProtocol"]
+    kind: Any = ConnectedDatagramProtocol
     return type("ConnectedRecorder", (DatagramRecorder, kind), {})()
 
 
