@@ -43,12 +43,15 @@ class _Arguments(dict[str, Any]):
         super().__init__(arguments)
         self.made = Made()
 
+    def __bool__(self) -> bool:
+        return True  # it is something to keep, even if there are none
+
 
 _transports: Origins[Made] = Origins()
 _running: dict[int, Made] = {}  # by thread: of the job that runs there
 
 
-def made_with(arguments: dict[str, Any]) -> Made | None:
+def made_with(arguments: dict[str, Any] | None) -> Made | None:
     """Where the call that has *arguments* was asked for, if that is known."""
     return arguments.made if isinstance(arguments, _Arguments) else None
 

@@ -181,9 +181,9 @@ def _of_reactors() -> Iterator[Pending]:
 
 def _timers(reactor: Reactor) -> Iterator[Pending]:
     for call in reactor.getDelayedCalls():
-        what = call._what
-        if what is not None:  # called or cancelled this moment, in its own thread
-            yield _found_made("timer", call, made_with(what[3]))
+        arguments = call._kwargs
+        if call.active():  # if not, it was called or cancelled this moment, in its own thread
+            yield _found_made("timer", call, made_with(arguments))
 
 
 def _transports(reactor: Reactor) -> Iterator[Pending]:

@@ -64,6 +64,8 @@ logger = logging.getLogger("netcore.reactors")
 # States in which callWhenRunning() calls at once.
 _UP = frozenset({State.RUNNING, State.STOPPING, State.ENDING, State.ATTACHED, State.DETACHING})
 
+_DISPOSED = State.DISPOSED  # looked up in its class it takes longer than the rest of the question
+
 _live: weakref.WeakSet[Reactor] = weakref.WeakSet()
 _live_lock = threading.Lock()
 
@@ -300,7 +302,8 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
 
         Raises: ValueError: *delay* is negative or NaN.
         """
-        self._require_usable()
+        if self._life.state is _DISPOSED:
+            self._require_usable()
         return self._turns.timers.add(delay, callable, args, kwargs)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
@@ -317,7 +320,8 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
         Raises: ReactorNotRunning: it was disposed of, or its loop was closed.
         Threading: any thread, and signal handlers.
         """
-        self._require_usable()
+        if self._life.state is _DISPOSED:
+            self._require_usable()
         self._turns.thread_calls.add(callable, args, kwargs)
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:

@@ -205,6 +205,20 @@ def test_ten_thousand_cancelled_calls_are_swept_out(queue: Queue) -> None:
     assert queue.turn(100) == expected
 
 
+def test_a_time_out_that_is_cancelled_at_once_leaves_nothing(queue: Queue) -> None:
+    kept = [queue.timers.add(number, print, (), {}) for number in range(10)]
+    for _ in range(100):
+        queue.timers.add(1000, print, (), {}).cancel()
+        assert queue.timers.entries == 10
+    moved = queue.timers.add(1000, print, (), {})
+    moved.reset(2000)
+    moved.reset(0.5)  # two entries, of which the first is stale
+    moved.cancel()
+    assert len(queue.timers) == len(queue.timers.calls()) == 10
+    assert sorted(queue.timers.calls(), key=id) == sorted(kept, key=id)
+    assert queue.timers.next_deadline() == kept[0].getTime()
+
+
 def test_ten_thousand_resets_to_earlier_are_swept_out(queue: Queue) -> None:
     calls = [queue.later(10_000, number) for number in range(100)]
     for step in range(100):
