@@ -183,6 +183,14 @@ class ThreadPool:
         """
         self._begin_stop(whenStopped)
 
+    def dumpStats(self) -> None:
+        """Log, at level INFO, how busy the pool is: how many threads it has, how many jobs wait, which threads work."""
+        with self._lock:
+            idle = set(self._idle)
+            busy = ", ".join(thread.name for thread in self.threads if thread not in idle) or "none"
+            summary = repr(self)
+        logger.info("%s; at work: %s", summary, busy)
+
     def _begin_stop(self, when_stopped: Callable[[], object] | None) -> list[threading.Thread]:
         with self._lock:
             if self._state is _State.NEW:

@@ -490,6 +490,25 @@ def test_threads_that_were_not_to_be_had_are_asked_for_again(
     assert seen == ["first"]
 
 
+def test_dump_stats_logs_how_busy_it_is(new_pool: Callable[..., ThreadPool], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "netcore.threadpool")
+    pool = new_pool(1, 1, "stats")
+    gate = Gate()
+    pool.start()
+    pool.callInThread(gate)
+    pool.callInThread(list)
+    assert gate.begun.wait(WAIT)
+    pool.dumpStats()
+    gate.go_on.set()
+    pool.stop(WAIT)
+    pool.dumpStats()
+    first, second = caplog.messages
+    assert "1 threads of 1, 0 idle, 1 jobs waiting" in first
+    assert first.endswith("at work: netcore-pool-stats-1")
+    assert "0 threads of 1" in second
+    assert second.endswith("at work: none")
+
+
 def test_repr_says_how_busy_it_is(new_pool: Callable[..., ThreadPool]) -> None:
     pool = new_pool(1, 2, name="mine")
     assert "mine not started: 0 threads of 2" in repr(pool)
