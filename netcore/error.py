@@ -8,7 +8,6 @@ connection that ends always says why with one of the `ConnectionClosed` family; 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 
 __all__ = [
@@ -228,4 +227,4 @@ def getConnectError(error: OSError) -> ConnectError:
     if isinstance(error, socket.gaierror):
         return UnknownHostError(error, str(error))
     number = error.errno or 0
-    return _BY_ERRNO.get(number, ConnectError)(error, os.strerror(number) if number else str(error))
+    return _BY_ERRNO.get(number, ConnectError)(error, error.strerror or str(error))

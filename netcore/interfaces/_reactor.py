@@ -47,6 +47,12 @@ class IReactorCore(Interface):
     def crash(self) -> None:
         """Make `run` return at once, without firing "shutdown"."""
 
+    def iterate(self, delay: float = 0) -> None:
+        """Run one turn of the loop by hand, waiting *delay* seconds at most for something to happen.
+
+        Raises: netcore.error.ReactorAlreadyRunning: it runs already, or this is one of its callbacks.
+        """
+
     def fireSystemEvent(self, eventType: str) -> None:
         """Run the triggers of *eventType*: "before" (waiting for the Deferreds they return), "during", "after"."""
 

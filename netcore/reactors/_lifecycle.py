@@ -1,9 +1,9 @@
 """The life of a reactor, as data.
 
 A reactor of one's own: IDLE → STARTING → RUNNING → STOPPING → ENDING → IDLE, as often as one likes; `crash` goes
-straight to ENDING. One attached to a loop that runs by other means: ATTACHED → DETACHING when that loop's program
-ends. Both end in DISPOSED. An event that has no place in a state raises and leaves the state as it was; `move` is the
-only thing that changes it.
+straight to ENDING. In between, `iterate` goes IDLE → ITERATING → IDLE. One attached to a loop that runs by other means:
+ATTACHED → DETACHING when that loop's program ends. Both end in DISPOSED. An event that has no place in a state raises
+and leaves the state as it was; `move` is the only thing that changes it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class State(Enum):
     """Where a reactor is in its life. (The values complete "the reactor …".)"""
 
     IDLE = "is not running"
+    ITERATING = "is in the middle of iterate()"
     STARTING = "is starting"
     RUNNING = "is running"
     STOPPING = "is stopping"
@@ -32,6 +33,7 @@ class Event(Enum):
     """What happens to a reactor."""
 
     RUN = "run()"
+    ITERATE = "iterate()"
     STARTED = "startup reached its second phase"
     STOP = "stop()"
     CRASH = "crash()"
@@ -43,6 +45,8 @@ class Event(Enum):
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.IDLE, Event.RUN): State.STARTING,
+    (State.IDLE, Event.ITERATE): State.ITERATING,
+    (State.ITERATING, Event.ENDED): State.IDLE,
     (State.IDLE, Event.ATTACH): State.ATTACHED,
     (State.IDLE, Event.DISPOSE): State.DISPOSED,
     (State.STARTING, Event.STARTED): State.RUNNING,
@@ -67,9 +71,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 _ADVICE = {
     (State.ATTACHED, Event.RUN): ": it turns whenever that loop does",
+    (State.ATTACHED, Event.ITERATE): ": it turns whenever that loop does",
+    (State.RUNNING, Event.ITERATE): ": run() turns the loop until stop()",
     (State.ATTACHED, Event.STOP): ": it ends when that loop's program does",
     (State.ATTACHED, Event.CRASH): ": it ends when that loop's program does",
     (State.DISPOSED, Event.RUN): ": make a new Reactor()",
+    (State.DISPOSED, Event.ITERATE): ": make a new Reactor()",
     (State.RUNNING, Event.DISPOSE): ": stop() it, and dispose of it when run() has returned",
 }
 
@@ -95,6 +102,6 @@ class Lifecycle:
     def refusal(self, event: Event) -> ReactorNotRunning | ReactorAlreadyRunning:
         """The error that says why *event* cannot happen now."""
         text = f"{event.value} is not possible: the reactor {self.state.value}{_ADVICE.get((self.state, event), '')}"
-        if self.state is not State.DISPOSED and event in (Event.RUN, Event.ATTACH, Event.DISPOSE):
+        if self.state is not State.DISPOSED and event in (Event.RUN, Event.ITERATE, Event.ATTACH, Event.DISPOSE):
             return ReactorAlreadyRunning(text)
         return ReactorNotRunning(text)

@@ -15,10 +15,58 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep"]
+__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep", "turn"]
 
 _KEPT = "_netcore_reactor"
+_LONGEST = 24 * 3600.0  # that a loop is asked to wait: see `_turns`
 _ENDING = frozenset({"shutdown_asyncgens", "shutdown_default_executor"})
+
+
+def turn(loop: asyncio.AbstractEventLoop, delay: float) -> None:
+    """Have *loop*, which does not run, turn once, after waiting *delay* seconds at most for something to do.
+
+    A loop that is told to stop beforehand does not wait; so asyncio's are told when their selector, which is asked in
+    our name, has answered. uvloop tells nobody when something has happened: there it is *delay* seconds of turns,
+    unless a callback stops the loop. And it calls in one turn what was ready in the one before: without a delay it
+    takes two.
+    """
+    selector = getattr(loop, "_selector", None)
+    ends: list[asyncio.Handle] = []  # cancelled when an exception was quicker: it is not to end the next run
+    if delay <= 0 and selector is not None:
+        ends.append(loop.call_soon(loop.stop))
+    elif delay <= 0:
+        ends.append(loop.call_soon(lambda: ends.append(loop.call_soon(loop.stop))))
+    else:
+        limit = min(delay, _LONGEST)
+        ends.append(loop.call_later(limit, loop.stop if selector is None else _nothing))
+    try:
+        if delay <= 0 or selector is None:
+            loop.run_forever()
+        else:
+            _until_selected(loop, selector)
+    finally:
+        for end in ends:
+            end.cancel()
+
+
+def _until_selected(loop: asyncio.AbstractEventLoop, selector: Any) -> None:
+    """Run *loop* until the end of the turn in which *selector* has waited."""
+    select = selector.select
+
+    def select_once(timeout: float | None = None) -> object:
+        events = select(timeout)
+        loop.stop()
+        return events
+
+    selector.select = select_once
+    try:
+        loop.run_forever()
+    finally:
+        del selector.select
+
+
+def _nothing() -> None:
+    """How long a timer is set for is how long the loop has its selector wait."""
 
 
 async def end_tasks(loop: asyncio.AbstractEventLoop) -> None:

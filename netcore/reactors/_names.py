@@ -13,6 +13,7 @@ import os
 import selectors
 
 from netcore.error import NoSuchReactor
+from netcore.reactors._select import SelectSelector
 from netcore.reactors._selector import direct_loop
 
 __all__ = ["NAMES", "new_loop"]
@@ -61,6 +62,8 @@ def _asyncio_would_take_epoll() -> bool:
 
 def _selector(name: str) -> type[selectors.BaseSelector]:
     cls: type[selectors.BaseSelector] | None = getattr(selectors, _SELECTORS[name], None)
+    if cls is selectors.SelectSelector:
+        return SelectSelector
     if cls is None:
         here = [each for each, selector in _SELECTORS.items() if hasattr(selectors, selector)]
         raise NoSuchReactor(f"this platform has no {name}, so there is no reactor called so: it has {_listed(here)}")

@@ -7,8 +7,10 @@ A *part* is a base class of `Reactor` with the methods of one family of interfac
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Protocol, cast
 
+from netcore.reactors._select import too_large
 from netcore.reactors._selector import Watcher
 from netcore.transports._spare import Spare
 
@@ -32,6 +34,7 @@ class Part:
     _watcher: Watcher
     _open: dict[Closable, None]
     _spare: Spare
+    _descriptors_below: int  # this number the loop can watch
 
     def _require_usable(self) -> None:
         """Raises: ReactorNotRunning: the reactor was disposed of."""
@@ -47,6 +50,16 @@ class Part:
     def _keep(self, thing: Closable) -> None:
         """*thing* holds a descriptor: close it at shutdown."""
         self._open[thing] = None
+
+    def _admit(self, sock: socket.socket) -> None:
+        """Ask whether the loop can watch *sock*, which was just opened: ``select`` takes small numbers only.
+
+        Raises: OSError: it cannot; *sock* has been closed.
+        """
+        number = sock.fileno()
+        if number >= self._descriptors_below:
+            sock.close()
+            raise too_large(number)
 
     def _drop(self, thing: Closable) -> None:
         """*thing* is closed."""

@@ -18,19 +18,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import signal
+import sys
 import threading
-import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any
 
 from netcore import _current
-from netcore._timers import DelayedCall
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
 from netcore.interfaces import (
     IReactorCore,
+    IReactorFDSet,
     IReactorMulticast,
     IReactorPluggableNameResolver,
     IReactorPluggableResolver,
@@ -43,28 +40,25 @@ from netcore.interfaces import (
     IReactorUNIXDatagram,
     implementer,
 )
-from netcore.reactors import _loops, _names, _selector, _signals
+from netcore.reactors import _loops, _names, _select, _selector
+from netcore.reactors._calls import Calls
 from netcore.reactors._datagrams import Datagrams
+from netcore.reactors._descriptors import Descriptors
+from netcore.reactors._events import Events
+from netcore.reactors._fdset import FDSet
 from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
 from netcore.reactors._resolving import Resolving
+from netcore.reactors._signals import Signals
 from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
 from netcore.reactors._unix import Unix
 from netcore.reactors._uvloop import UvloopWatcher
-from netcore.threadpool import ThreadPool
 from netcore.transports._spare import Spare
 
 __all__ = ["Reactor", "live"]
-
-logger = logging.getLogger("netcore.reactors")
-
-# States in which callWhenRunning() calls at once.
-_UP = frozenset({State.RUNNING, State.STOPPING, State.ENDING, State.ATTACHED, State.DETACHING})
-
-_DISPOSED = State.DISPOSED  # looked up in its class it takes longer than the rest of the question
 
 _live: weakref.WeakSet[Reactor] = weakref.WeakSet()
 _live_lock = threading.Lock()
@@ -80,11 +74,11 @@ def live() -> list[Reactor]:
 
 
 @implementer(
-    *(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP, IReactorSocket),
+    *(IReactorCore, IReactorTime, IReactorThreads, IReactorFDSet, IReactorTCP, IReactorSocket),
     *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram),
     *(IReactorPluggableResolver, IReactorPluggableNameResolver),
 )
-class Reactor(Streams, Datagrams, Unix, Resolving):
+class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
     """An event loop, with timers, threads, connections, and names looked up.
 
     Args:
@@ -115,11 +109,17 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
     def _set_up(self, loop: asyncio.AbstractEventLoop, owns_loop: bool) -> None:
         self.loop = loop
         self._watcher = _selector.watcher_of(loop)
+        self._descriptors_below = _select.limit_of(loop)
+        if self._descriptors_below < sys.maxsize:
+            self._watcher = _select.Bounded(self._watcher)
+        self._fdset = FDSet(self)
         self.running = False
         self._owns_loop = owns_loop
         self._life = Lifecycle()
         self._turns = Turns(loop)
         self._events = SystemEvents()
+        self._signals = None
+        self._reloading = self._reload_again = False
         self._refusing = False  # shutting down, and the connections there were are closed
         self._open: dict[Closable, None] = {}
         self._spare = Spare()
@@ -174,21 +174,21 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
 
         Args:
             installSignalHandlers: in the main thread, have SIGINT and SIGTERM `stop` the reactor; a SIGINT while it is
-                stopping makes it `crash`. The previous handlers are put back.
+                stopping makes it `crash`; and SIGHUP fire "reload", if it has triggers. The previous handlers are put
+                back.
         Raises: ReactorAlreadyRunning: it runs, it is attached, or this thread runs another loop. ReactorNotRunning: it
             was disposed of. KeyboardInterrupt, SystemExit: a callback raised it.
         """
-        if self._life.state is State.IDLE and (asyncio._get_running_loop() is not None or self.loop.is_running()):
-            raise ReactorAlreadyRunning("this thread, or the loop, runs already: inside it, use Reactor.current()")
+        self._refuse_to_nest()
         self._life.move(Event.RUN)
         start = None
         try:
-            with self._entered(), contextlib.ExitStack() as stack:
-                if installSignalHandlers:
-                    stack.enter_context(_signals.handling(self.loop, self._on_signal))
+            reload = self._events.has("reload")
+            with self._entered(), Signals(self.loop, self._on_signal, installSignalHandlers, reload) as self._signals:
                 start = self.loop.call_soon(self._start)
                 self.loop.run_forever()
         finally:
+            self._signals = None
             if start is not None:
                 start.cancel()
             self._ended()
@@ -210,6 +210,36 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
         self._life.move(Event.CRASH)
         self.running = False
         self.loop.stop()
+
+    def iterate(self, delay: float = 0) -> None:
+        """Run one turn of the loop by hand, waiting *delay* seconds at most for something to happen.
+
+        For a program that has a main loop of its own, and does not `run`. Timers that are due, descriptors that are
+        ready and calls from threads are served. As in Twisted, it is no startup: *running* stays False,
+        `callWhenRunning` and `callInThread` (so connecting to names too) wait for a `run`, `stop` finds nothing to
+        stop, and signals mean what they did. The program's last act is `dispose`.
+
+        On uvloop, and on a loop that others made without a selector, transports do not cut *delay* short; what they
+        have to do is done meanwhile.
+
+        Raises: ReactorAlreadyRunning: it runs already, or this is one of its callbacks; it is attached; or this thread
+            runs another loop. ReactorNotRunning: it was disposed of. ValueError: *delay* is negative or NaN.
+            KeyboardInterrupt, SystemExit: a callback raised it.
+        """
+        if not delay >= 0:
+            raise ValueError(f"a turn waits 0 or more seconds, not {delay!r}")
+        self._refuse_to_nest()
+        self._life.move(Event.ITERATE)
+        self._refusing = False
+        try:
+            with self._entered():
+                self._turns.begin()
+                self._turns.on_served = self.loop.stop if delay else None
+                _loops.turn(self.loop, delay)
+        finally:
+            self._turns.on_served = None
+            self._turns.end()
+            self._life.move(Event.ENDED)
 
     def dispose(self) -> None:
         """Give everything back: ports and connections are closed (protocols hear ``connectionLost``), timers, triggers
@@ -247,109 +277,6 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
         """Whether `dispose` was called (an attached reactor is disposed of when its loop's program ends)."""
         return self._life.state is State.DISPOSED
 
-    # System events.
-
-    def fireSystemEvent(self, eventType: str) -> None:
-        """Call the triggers of *eventType*, phase by phase. "shutdown" ends a running reactor, as `stop` does."""
-        if eventType == "shutdown" and self._life.state in (State.STARTING, State.RUNNING):
-            self._life.move(Event.STOP)
-            self._shut_down()
-        else:
-            self._events.fire(eventType)
-
-    def addSystemEventTrigger(
-        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> object:
-        """Have *callable* called, once, when *eventType* is fired, in the caller's context (contextvars).
-
-        Args:
-            phase: "before" (may return a Deferred or be a coroutine function, and is waited for), "during" or "after".
-            eventType: "startup", "shutdown", or a name of the application's own.
-        Returns: an identifier for `removeSystemEventTrigger`.
-        Raises: ValueError: an unknown phase.
-        """
-        self._require_usable()
-        return self._events.add(phase, eventType, callable, args, kwargs)
-
-    def removeSystemEventTrigger(self, triggerID: Any) -> None:
-        """Take back a trigger.
-
-        Raises: ValueError: it was called or removed. TypeError: it is no trigger.
-        """
-        self._events.remove(triggerID)
-
-    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> object | None:
-        """Call *callable* now if the reactor runs, else as soon as it does.
-
-        Returns: None if it was called, else the identifier of the trigger.
-        """
-        if self._life.state in _UP:
-            callable(*args, **kwargs)
-            return None
-        return self.addSystemEventTrigger("after", "startup", callable, *args, **kwargs)
-
-    # Time.
-
-    def seconds(self) -> float:
-        """The monotonic clock, in seconds."""
-        return time.monotonic()
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> DelayedCall:
-        """Call *callable* after *delay* seconds, in the caller's context (contextvars), from the event loop.
-
-        Calls due at the same time are made in the order they were asked for; one with no delay is made in the next
-        turn. What one raises is logged.
-
-        Raises: ValueError: *delay* is negative or NaN.
-        """
-        if self._life.state is _DISPOSED:
-            self._require_usable()
-        return self._turns.timers.add(delay, callable, args, kwargs)
-
-    def getDelayedCalls(self) -> list[DelayedCall]:
-        """The calls still to come, in no order."""
-        return self._turns.timers.calls()
-
-    # Threads.
-
-    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call *callable* in the reactor's thread, soon, in the caller's context (contextvars), in the order asked for.
-
-        What it raises is logged. If the reactor does not run, the call waits until it does.
-
-        Raises: ReactorNotRunning: it was disposed of, or its loop was closed.
-        Threading: any thread, and signal handlers.
-        """
-        if self._life.state is _DISPOSED:
-            self._require_usable()
-        self._turns.thread_calls.add(callable, args, kwargs)
-
-    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call *callable* in a thread of the reactor's pool, in a copy of the caller's context; what it raises is
-        logged.
-
-        If the reactor does not run, the call waits until it does.
-
-        Raises: RuntimeError: the reactor is shutting down, and the pool has been stopped.
-        Threading: any thread.
-        """
-        self.getThreadPool().callInThread(callable, *args, **kwargs)
-
-    def getThreadPool(self) -> ThreadPool:
-        """The pool that `callInThread` uses; made at the first call, started when the reactor runs.
-
-        Threading: any thread.
-        """
-        self._require_usable()
-        return self._pool.get()
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        """Let the pool have at most *size* threads.
-
-        Raises: ValueError: less than 1.
-        """
-        self._pool.resize(size)
-
     # For the package, whose global reactor nobody disposes of.
 
     def _close_at_exit(self) -> None:
@@ -366,6 +293,10 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
     def _require_usable(self) -> None:
         if self._life.state is State.DISPOSED:
             raise ReactorNotRunning("the reactor has been disposed of: it takes no more calls")
+
+    def _refuse_to_nest(self) -> None:
+        if self._life.state is State.IDLE and (asyncio._get_running_loop() is not None or self.loop.is_running()):
+            raise ReactorAlreadyRunning("this thread, or the loop, runs already: inside it, use Reactor.current()")
 
     @contextlib.contextmanager
     def _entered(self) -> Iterator[None]:
@@ -388,13 +319,6 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
     def _started(self) -> None:
         self._life.move(Event.STARTED)
         self.running = self._life.state is State.RUNNING
-
-    def _on_signal(self, number: int) -> None:
-        if self._life.state in (State.STARTING, State.RUNNING):
-            self.stop()
-        elif self._life.state is State.STOPPING and number == signal.SIGINT:
-            logger.warning("interrupted again while stopping: not waiting any longer")
-            self.crash()
 
     def _shut_down(self) -> None:
         if self._life.state is State.STOPPING:  # else it crashed meanwhile
@@ -419,7 +343,7 @@ class Reactor(Streams, Datagrams, Unix, Resolving):
         self._life.move(Event.ENDED)
         self.running = False
         self._turns.end()
-        self._events.abandon()
+        self._abandon_events()
         self._pool.forget()
 
     def _end_pool(self, then: Callable[[], None]) -> None:

@@ -19,6 +19,9 @@ What holds:
 * Who is called is who is registered then, not when the kernel reported the event: what was removed is not called.
 * ``_new`` are the descriptors of ours that are watched only since the kernel reported ``_events``. An event there is of
   a file that had the number before: "writable", to a socket that is still connecting, would mean connected.
+* ``_doubtful`` are numbers that were closed before they were to be watched no more. The kernel forgets those by itself,
+  unless somebody else has the same file open (dup(2), fork(2)): then it goes on reporting them, for ever, and nothing
+  takes them out of this epoll.
 * Events may be dropped, since the kernel reports what still holds again. That becomes of the rest when a callback
   raises KeyboardInterrupt or SystemExit, which leave the loop. Edges, which it reports once, are asked for again.
 """
@@ -26,6 +29,7 @@ What holds:
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import selectors
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +106,7 @@ class DirectSelector(selectors.BaseSelector):
         self._at_close: dict[int, Callback] = {}
         self._events: Sequence[tuple[int, int]] = ()
         self._new: set[int] = set()
+        self._doubtful: set[int] = set()
         self._report: Callable[[dict[str, Any]], None] = _nobody
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -174,8 +179,10 @@ class DirectSelector(selectors.BaseSelector):
                 self._epoll.modify(fd, mask)
             else:
                 self._epoll.unregister(fd)
-        except (OSError, ValueError):
-            pass  # it was closed first, and the kernel has forgotten it; or `let_go` was called
+        except OSError:
+            self._doubtful.add(fd)  # it was closed first
+        except ValueError:
+            pass  # `let_go` was called
 
     def _dispatch(self) -> None:
         """Call those whom the events of this turn concern."""
@@ -192,7 +199,11 @@ class DirectSelector(selectors.BaseSelector):
                             raise
                         except BaseException as error:  # CancelledError too
                             self._raised(reader, error)
+                    elif fd in self._doubtful:
+                        self._renew()
                 else:  # an error, or a hang-up, concerns both
+                    if fd in self._doubtful:
+                        self._renew()
                     if event & ~select.EPOLLOUT:
                         self._call(readers, fd)
                     if event & ~select.EPOLLIN:
@@ -210,6 +221,22 @@ class DirectSelector(selectors.BaseSelector):
                 raise
             except BaseException as error:
                 self._raised(callback, error)
+
+    def _renew(self) -> None:
+        """Doubtful numbers are reported: watch all others with a new epoll, under the number of this one."""
+        fresh = select.epoll()
+        self._doubtful.clear()
+        masks = {key.fd: _mask(key.events) for key in self._keys.values() if key.fd != self._own}
+        for table, mask in ((self._readers, select.EPOLLIN), (self._writers, select.EPOLLOUT)):
+            for fd in table:
+                masks[fd] = masks.get(fd, 0) | mask | (select.EPOLLET if fd in self._at_close else 0)
+        for fd, mask in masks.items():
+            try:
+                fresh.register(fd, mask)
+            except OSError:
+                self._doubtful.add(fd)  # closed, and not removed yet
+        os.dup2(fresh.fileno(), self._own, inheritable=False)
+        fresh.close()
 
     def _ask_again(self) -> None:
         """Have the edges that were dropped reported again; others too, which does no harm."""
@@ -258,6 +285,9 @@ class DirectSelector(selectors.BaseSelector):
             raise KeyError(f"{fileobj!r} is registered already")
         if key.fd != self._own:
             self._epoll.register(key.fd, _mask(events))
+            # The kernel did not know it: ours would be of a file that an application closed without removing it.
+            self._readers.pop(key.fd, None)
+            self._writers.pop(key.fd, None)
         self._keys[key.fd] = key
         return key
 
@@ -268,8 +298,10 @@ class DirectSelector(selectors.BaseSelector):
         if key.fd != self._own:
             try:
                 self._epoll.unregister(key.fd)
-            except (OSError, ValueError):
-                pass  # as in `_watch_less`
+            except OSError:  # as in `_watch_less`
+                self._doubtful.add(key.fd)
+            except ValueError:
+                pass
         return key
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

@@ -1,7 +1,12 @@
-"""SIGINT and SIGTERM, while a reactor runs in the main thread.
+"""Signals, while a reactor runs in the main thread.
 
-SIGINT is taken only where Python's own handler stands: a debugger's, or "ignore" as inherited from ``nohup``, stays.
-What stood before is put back when the reactor's `run` returns, the wake-up descriptor included.
+SIGINT, SIGTERM and, on Windows, SIGBREAK (untried) are taken when `run` begins; SIGHUP while the application has
+"reload" triggers: without any it means what it meant before, which is the end of a program started in a terminal that
+is closed, and nothing under ``nohup``. SIGINT is taken only where Python's own handler stands: a debugger's, or
+"ignore" as inherited, stays. What stood before is put back when `run` returns, the wake-up descriptor included.
+
+What holds: ``_previous`` has the handlers of those signals that are taken now. It stays empty outside the main thread,
+where none can be.
 """
 
 from __future__ import annotations
@@ -10,54 +15,97 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
-__all__ = ["handling"]
+__all__ = ["RELOAD", "Signals"]
+
+RELOAD: int | None = getattr(signal, "SIGHUP", None)  # Windows has none
+_BREAK: int | None = getattr(signal, "SIGBREAK", None)  # which Windows alone has
 
 
-@contextlib.contextmanager
-def handling(loop: asyncio.AbstractEventLoop, on_signal: Callable[[int], object]) -> Iterator[None]:
-    """Have *on_signal* called, from *loop*, with the number of each SIGINT and SIGTERM; in the main thread, else do
-    nothing.
+class Signals:
+    """Has *on_signal* called, from *loop*, with the number of each signal that is taken. A context manager: what was
+    taken is put back at its end.
 
     The loop's own means are used, since they wake it: a Python-level handler alone would wait until the next event
-    when the kernel delivers the signal to another thread. They are used in the loop's first turn: uvloop would keep a
-    signal that comes between `add_signal_handler` and that turn to itself, until the next one.
+    when the kernel delivers the signal to another thread. They are used in the loop's turns: uvloop would keep a signal
+    that comes between `add_signal_handler` and its first turn to itself, until the next one.
+
+    Args:
+        enabled: whether signals are taken at all.
+        reload: whether SIGHUP is taken from the beginning.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        wanted.append(signal.SIGINT)
-    previous: dict[signal.Signals, Any] = {}
-    previous_descriptor = signal.set_wakeup_fd(-1)
-    if previous_descriptor != -1:
-        signal.set_wakeup_fd(previous_descriptor)
-    receiver = _Receiver(on_signal)
 
-    def take() -> None:
-        for number in wanted:
-            previous[number] = signal.getsignal(number)
-            try:
-                loop.add_signal_handler(number, receiver, number)
-            except NotImplementedError:  # Windows (untried): the handler runs when the loop turns
-                signal.signal(number, lambda received, _: _later(loop, receiver, received))
+    __slots__ = ("_descriptor", "_enabled", "_loop", "_previous", "_receiver", "_reload", "_taking")
 
-    taking = loop.call_soon(take)
-    try:
-        yield
-    finally:
-        taking.cancel()
-        receiver.on_signal = None
-        for number, handler in previous.items():
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-            if handler is not None:  # None: set by C code, which Python cannot put back
-                signal.signal(number, handler)
-        if previous_descriptor != -1:  # if there was none, the loop has taken its own away or still needs it
-            signal.set_wakeup_fd(previous_descriptor)
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_signal: Callable[[int], object], enabled: bool, reload: bool
+    ) -> None:
+        self._loop = loop
+        self._receiver = _Receiver(on_signal)
+        self._enabled = enabled and threading.current_thread() is threading.main_thread()
+        self._reload = reload
+        self._previous: dict[int, Any] = {}
+        self._descriptor = -1
+        self._taking: asyncio.Handle | None = None
+
+    def __enter__(self) -> Self:
+        if self._enabled:
+            self._descriptor = signal.set_wakeup_fd(-1)
+            if self._descriptor != -1:
+                signal.set_wakeup_fd(self._descriptor)
+            self._taking = self._loop.call_soon(self._take_all)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._enabled:
+            return
+        self._enabled = False
+        if self._taking is not None:
+            self._taking.cancel()
+        self._receiver.on_signal = None
+        for number in list(self._previous):
+            self._put_back(number)
+        if self._descriptor != -1:  # if there was none, the loop has taken its own away or still needs it
+            signal.set_wakeup_fd(self._descriptor)
+
+    def want_reload(self, wanted: bool) -> None:
+        """Take SIGHUP, or put back what stood before. Call it from the loop."""
+        if wanted is self._reload:
+            return
+        self._reload = wanted
+        if not self._enabled or self._taking is not None or RELOAD is None:
+            return
+        if wanted:
+            self._take(RELOAD)
+        else:
+            self._put_back(RELOAD)
+
+    def _take_all(self) -> None:
+        self._taking = None
+        self._take(signal.SIGTERM)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._take(signal.SIGINT)
+        if _BREAK is not None:
+            self._take(_BREAK)
+        if self._reload and RELOAD is not None:
+            self._take(RELOAD)
+
+    def _take(self, number: int) -> None:
+        self._previous[number] = signal.getsignal(number)
+        try:
+            self._loop.add_signal_handler(number, self._receiver, number)
+        except NotImplementedError:  # Windows (untried): the handler runs when the loop turns
+            loop, receiver = self._loop, self._receiver
+            signal.signal(number, lambda received, _: _later(loop, receiver, received))
+
+    def _put_back(self, number: int) -> None:
+        handler = self._previous.pop(number)
+        with contextlib.suppress(NotImplementedError):
+            self._loop.remove_signal_handler(number)
+        if handler is not None:  # None: set by C code, which Python cannot put back
+            signal.signal(number, handler)
 
 
 class _Receiver:

@@ -1,7 +1,8 @@
 """System events: callables to be called when something happens to the reactor, in three phases.
 
-Each trigger is called once, in the context (contextvars) it was added in, and forgotten. The triggers of a phase are
-called in the order they were added, those added meanwhile included. "before" triggers may return Deferreds (or be
+Each trigger is called once, in the context (contextvars) it was added in, and forgotten; those of `REPEATED` events
+stay until they are removed. The triggers of a phase are called in the order they were added, those added meanwhile
+included (not if the event is repeated: they wait for the next time). "before" triggers may return Deferreds (or be
 coroutine functions); "during" begins when all of those have fired. A trigger that fails is logged, and the rest still
 run.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -18,11 +19,12 @@ from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.defer import Deferred, fail, maybeDeferred
 from netcore.failure import Failure
 
-__all__ = ["PHASES", "SystemEvents", "Trigger"]
+__all__ = ["PHASES", "REPEATED", "SystemEvents", "Trigger"]
 
 logger = logging.getLogger("netcore.reactors")
 
 PHASES = ("before", "during", "after")
+REPEATED = frozenset({"reload"})
 
 Continue = Callable[[], None]
 
@@ -47,7 +49,7 @@ class Trigger:
 
         Raises: KeyboardInterrupt, SystemExit: the callable raised it.
         """
-        return self.context.run(self._call)
+        return self.context.copy().run(self._call)  # what it sets there is not for the next time
 
     def _call(self) -> Deferred[Any]:
         try:
@@ -98,6 +100,10 @@ class SystemEvents:
             self._waiting[trigger.event, trigger.phase].remove(trigger)
         except (KeyError, ValueError):
             raise ValueError(f"{trigger!r} is not waiting: it was called or removed before") from None
+
+    def has(self, event: str) -> bool:
+        """Whether a trigger waits for *event*."""
+        return any(self._waiting.get((event, phase)) for phase in PHASES)
 
     def abandon(self) -> None:
         """Whatever is being fired and waits for Deferreds goes no further."""
@@ -150,18 +156,25 @@ class SystemEvents:
             else:
                 after()
 
-        queue = self._waiting.get((event, "before"))
-        while queue:
-            trigger = queue.popleft()
+        for trigger in self._take(event, "before"):
             waiting += 1
             trigger.call().addBoth(one_finished, trigger)
         one_finished(None)
 
     def _call_all(self, event: str, phase: str) -> None:
-        queue = self._waiting.get((event, phase))
-        while queue:
-            trigger = queue.popleft()
+        for trigger in self._take(event, phase):
             trigger.call().addErrback(_report, trigger)
+
+    def _take(self, event: str, phase: str) -> Iterator[Trigger]:
+        """The triggers to be called, as their turn comes: one that was removed by another is not among them."""
+        queue = self._waiting.get((event, phase))
+        if event in REPEATED:
+            for trigger in list(queue or ()):
+                if trigger in self._waiting.get((event, phase), ()):
+                    yield trigger
+        else:
+            while queue:
+                yield queue.popleft()
 
 
 def _report(failure: Failure, trigger: Trigger | None) -> None:

@@ -20,6 +20,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from contextvars import Context
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
@@ -44,15 +45,17 @@ _REST = 0.001
 class Turns:
     """What is to be done in the turns of *loop*.
 
-    Attributes: *timers*, *thread_calls* what waits; *used* whether turns are used.
+    Attributes: *timers*, *thread_calls* what waits; *used* whether turns are used; *on_served*, called, if it is there,
+        when one was used.
     Threading: the loop's thread, but for ``thread_calls.add``.
     """
 
-    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "_waker", "thread_calls", "timers", "used")
+    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "_waker", "on_served", "thread_calls", "timers", "used")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.used = False
+        self.on_served: Callable[[], object] | None = None
         self.timers = TimerQueue(time.monotonic, self._arm)
         self._waker = Waker(loop, self._drain)
         self.thread_calls = ThreadCalls(self._waker.wake)
@@ -81,6 +84,11 @@ class Turns:
     def close(self) -> None:
         """Give back what wakes the loop."""
         self._waker.close()
+
+    def served(self) -> None:
+        """Something was done in this turn."""
+        if self.on_served is not None:
+            self.on_served()
 
     def _arm(self, least: float = 0.0) -> None:
         """Have the loop wake us for the next deadline, unless it will before; in *least* seconds, if it is to come."""
@@ -117,7 +125,10 @@ class Turns:
         finally:
             self._armed_for = math.inf
             self._arm(_REST if early else 0.0)
+        if not early:
+            self.served()
 
     def _drain(self) -> None:
         if self.used:
             self.thread_calls.drain()
+            self.served()

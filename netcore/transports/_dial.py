@@ -57,12 +57,12 @@ class Dial:
             number = sock.connect_ex(address)
             if number not in _UNDER_WAY and number != 0:
                 raise OSError(number, os.strerror(number))
+            watcher.add_writer(sock.fileno(), self._decided)
         except Exception as error:
             if sock is not None:
                 sock.close()
             raise _explained(error) from error
         self._socket: socket.socket | None = sock
-        watcher.add_writer(sock.fileno(), self._decided)
 
     def take(self) -> socket.socket:
         """The socket, which is connected: the caller's from now on."""

@@ -163,6 +163,7 @@ class StreamPort:
                 return
             try:
                 sock, name = self._socket.accept()
+                self._reactor._admit(sock)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

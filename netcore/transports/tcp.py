@@ -90,6 +90,7 @@ class Port(StreamPort):
             found = literal_addresses(self.interface, self.port) if self.interface else None
             family, name = found[0] if found else (family_of(self.interface), (self.interface, self.port))
             sock = socket.socket(family, socket.SOCK_STREAM)
+            self._reactor._admit(sock)
             sock.setblocking(False)
             if os.name == "posix":  # a restarted server gets its port although old connections are in TIME_WAIT
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # (on Windows it means: steal the port)

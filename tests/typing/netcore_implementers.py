@@ -27,6 +27,7 @@ from netcore.interfaces import (
     IProtocolFactory,
     IPushProducer,
     IReactorCore,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorInThreads,
     IReactorMulticast,
@@ -133,6 +134,7 @@ def check() -> None:
     Accepts[IReactorCore](made(Reactor))
     Accepts[IReactorTime](made(Reactor))
     Accepts[IReactorThreads](made(Reactor))
+    Accepts[IReactorFDSet](made(Reactor))
     Accepts[IReactorTCP](made(Reactor))
     Accepts[IReactorSocket](made(Reactor))
     Accepts[IReactorUDP](made(Reactor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ import uvloop
 
 from netcore.defer import Deferred, gatherResults
 from netcore.error import NoSuchReactor
+from netcore.failure import Failure
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.reactors import Reactor, live
 from netcore.reactors._names import _SELECTORS, NAMES
+from netcore.reactors._select import SelectSelector
 from netcore.reactors._selector import DirectSelector
 from netcore.task import deferLater
 from netcore.threads import deferToThread
@@ -44,6 +47,18 @@ def named(name: str) -> Iterator[Reactor]:
 def kind(loop: asyncio.AbstractEventLoop) -> type[Any]:
     """The class of *loop*; of asyncio's, that of its selector."""
     return type(loop._selector) if isinstance(loop, asyncio.SelectorEventLoop) else type(loop)
+
+
+class Watched:
+    def __init__(self, sock: socket.socket) -> None:
+        self.fileno = sock.fileno
+
+    def doRead(self) -> None: ...
+
+    def connectionLost(self, reason: Failure) -> None: ...
+
+    def logPrefix(self) -> str:
+        return "Watched"
 
 
 class Echo(Protocol):
@@ -80,7 +95,12 @@ async def echoed(reactor: Reactor, question: bytes) -> bytes:
 
 def test_each_name_is_that_loop(named: Reactor, name: str) -> None:
     best = DirectSelector if hasattr(selectors, "EpollSelector") else selectors.DefaultSelector
-    expected: dict[str, Any] = {"uvloop": uvloop.Loop, "asyncio": best, "epoll": DirectSelector}
+    expected: dict[str, Any] = {
+        "uvloop": uvloop.Loop,
+        "asyncio": best,
+        "epoll": DirectSelector,
+        "select": SelectSelector,
+    }
     assert kind(named.loop) is (expected.get(name) or getattr(selectors, _SELECTORS[name]))
 
 
@@ -177,10 +197,19 @@ def test_it_runs_again_and_dispose_closes_the_loop(named: Reactor) -> None:
 def test_dispose_leaves_no_descriptor(name: str) -> None:
     before = _open_descriptors()
     reactor = Reactor(name)
-    reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
-    reactor.callWhenRunning(reactor.crash)  # which leaves the port open
-    reactor.run()
+    ours, peer = socket.socketpair()
+    for _ in range(2):
+        reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
+        reactor.addReader(Watched(ours))
+        reactor.callWhenRunning(deferToThread, list)
+        reactor.callWhenRunning(reactor.crash)  # which leaves all of that open
+        reactor.run()
+        reactor.iterate()
+        reactor.removeAll()
+    reactor.addReader(Watched(ours))
     reactor.dispose()
+    ours.close()
+    peer.close()
     assert _open_descriptors() == before
 
 

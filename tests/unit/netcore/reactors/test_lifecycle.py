@@ -7,8 +7,9 @@ import pytest
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
 from netcore.reactors._lifecycle import TRANSITIONS, Event, Lifecycle, State
 
-I, S, R, P, E, A, D, X = (  # noqa: E741
+I, T, S, R, P, E, A, D, X = (  # noqa: E741
     State.IDLE,
+    State.ITERATING,
     State.STARTING,
     State.RUNNING,
     State.STOPPING,
@@ -20,15 +21,16 @@ I, S, R, P, E, A, D, X = (  # noqa: E741
 RUNS, NOT = ReactorAlreadyRunning, ReactorNotRunning
 
 EXPECTED: dict[Event, tuple[object, ...]] = {
-    #               IDLE  STARTING  RUNNING  STOPPING  ENDING  ATTACHED  DETACHING  DISPOSED
-    Event.RUN:     (S,    RUNS,     RUNS,    RUNS,     RUNS,   RUNS,     RUNS,      NOT),
-    Event.STARTED: (NOT,  R,        NOT,     P,        E,      NOT,      NOT,       NOT),
-    Event.STOP:    (NOT,  P,        P,       NOT,      NOT,    NOT,      NOT,       NOT),
-    Event.CRASH:   (NOT,  E,        E,       E,        E,      NOT,      NOT,       NOT),
-    Event.ENDED:   (NOT,  I,        I,       I,        I,      NOT,      NOT,       NOT),
-    Event.ATTACH:  (A,    RUNS,     RUNS,    RUNS,     RUNS,   RUNS,     RUNS,      NOT),
-    Event.DETACH:  (NOT,  NOT,      NOT,     NOT,      NOT,    D,        NOT,       NOT),
-    Event.DISPOSE: (X,    RUNS,     RUNS,    RUNS,     RUNS,   X,        X,         X),
+    #               IDLE  ITERATING  STARTING  RUNNING  STOPPING  ENDING  ATTACHED  DETACHING  DISPOSED
+    Event.RUN:     (S,    RUNS,      RUNS,     RUNS,    RUNS,     RUNS,   RUNS,     RUNS,      NOT),
+    Event.ITERATE: (T,    RUNS,      RUNS,     RUNS,    RUNS,     RUNS,   RUNS,     RUNS,      NOT),
+    Event.STARTED: (NOT,  NOT,       R,        NOT,     P,        E,      NOT,      NOT,       NOT),
+    Event.STOP:    (NOT,  NOT,       P,        P,       NOT,      NOT,    NOT,      NOT,       NOT),
+    Event.CRASH:   (NOT,  NOT,       E,        E,       E,        E,      NOT,      NOT,       NOT),
+    Event.ENDED:   (NOT,  I,         I,        I,       I,        I,      NOT,      NOT,       NOT),
+    Event.ATTACH:  (A,    RUNS,      RUNS,     RUNS,    RUNS,     RUNS,   RUNS,     RUNS,      NOT),
+    Event.DETACH:  (NOT,  NOT,       NOT,      NOT,     NOT,      NOT,    D,        NOT,       NOT),
+    Event.DISPOSE: (X,    RUNS,      RUNS,     RUNS,    RUNS,     RUNS,   X,        X,         X),
 }  # fmt: skip
 
 
