@@ -78,7 +78,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
     assert seen == {
         "tcp.Port": ["IListeningPort"],
         "_reactor.Reactor": [
-            *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorTCP", "IReactorSocket"),
+            *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorFDSet", "IReactorTCP", "IReactorSocket"),
             *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram"),
             *("IReactorPluggableResolver", "IReactorPluggableNameResolver"),
         ],
