@@ -62,6 +62,7 @@ class _UNIXDatagramSocket(DatagramSocket):
         sock = None
         try:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._reactor._admit(sock)
             sock.setblocking(False)
             if self._path is not None:
                 self._bind(sock, self._path)

@@ -155,6 +155,7 @@ class Port(DatagramSocket):
         try:
             if sock is None:
                 sock = socket.socket(self._family, socket.SOCK_DGRAM)
+                self._reactor._admit(sock)
                 self._set_options(sock)
                 sock.bind(_name_of(self._family, self.interface, self.port) if self.interface else ("", self.port))
             sock.setblocking(False)

@@ -103,6 +103,7 @@ class Port(StreamPort):
             if stale:
                 _remove_socket(self._name)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._reactor._admit(sock)
             sock.setblocking(False)
             _bind(sock, self._name)
             if not _is_abstract(self._name):
@@ -210,6 +211,7 @@ class Connector(StreamConnector):
                 self._fail(Failure(BadFileError(string=f"{self._target()}.lock")))
                 return
             self._dialling = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._reactor._admit(sock)
             sock.setblocking(False)
         except OSError as error:
             self._fail(self._explained(error))

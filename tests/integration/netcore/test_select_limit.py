@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import selectors
 import socket
@@ -16,7 +17,7 @@ import pytest
 from netcore.defer import Deferred
 from netcore.error import CannotListenError, ConnectError
 from netcore.failure import Failure
-from netcore.protocol import ClientFactory, Factory, Protocol
+from netcore.protocol import ClientFactory, DatagramProtocol, Factory, Protocol
 from netcore.reactors import Reactor
 from netcore.reactors._select import SelectSelector
 from netcore.transports.tcp import Port
@@ -99,6 +100,37 @@ def test_a_port_is_refused(selecting: Reactor) -> None:
     with full(), pytest.raises(CannotListenError, match=SAYS):
         selecting.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
     assert not selecting._open
+
+
+def test_ports_of_every_other_kind_are_refused(selecting: Reactor, unix_place: str) -> None:
+    listens: list[Callable[[], object]] = [
+        lambda: selecting.listenUDP(0, DatagramProtocol(), interface="127.0.0.1"),
+        lambda: selecting.listenMulticast(0, DatagramProtocol(), interface="127.0.0.1"),
+        lambda: selecting.listenUNIX(f"{unix_place}/stream", Factory.forProtocol(Protocol)),
+        lambda: selecting.listenUNIXDatagram(f"{unix_place}/datagrams", DatagramProtocol()),
+    ]
+    with full():
+        for listen in listens:
+            with pytest.raises(CannotListenError, match=SAYS):
+                listen()
+    assert os.listdir(unix_place) == []
+
+
+def test_a_connector_of_unix_sockets_fails(selecting: Reactor, unix_place: str) -> None:
+    reasons: list[BaseException] = []
+
+    class Client(ClientFactory[Any]):
+        noisy = False
+
+        def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+            reasons.append(reason.value)
+
+    selecting.listenUNIX(f"{unix_place}/stream", Factory.forProtocol(Protocol))
+    with full():
+        selecting.connectUNIX(f"{unix_place}/stream", Client())
+        until(selecting, lambda: reasons)
+    assert isinstance(reasons[0], ConnectError)
+    assert re.search(SAYS, str(reasons[0]))
 
 
 def test_a_connector_fails(selecting: Reactor) -> None:
