@@ -339,6 +339,7 @@ class ThreadChild(Child):
         deferred = self._let_go()
         if deferred is not None:
             deferred.errback(Told(CancelledError(*message)))
+            del deferred  # see "no cycles" in `defer._chain`
         if self.job.take():
             self._leave()
         else:

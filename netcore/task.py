@@ -190,6 +190,7 @@ class LoopingCall:
             self._schedule()
         else:
             self._end()
+        del run  # as in `_make_call`
 
     def _failed(self, failure: Failure, run: Deferred[LoopingCall]) -> None:
         self._calling = None
@@ -215,6 +216,7 @@ class LoopingCall:
         deferred, self._deferred = self._deferred, None
         assert deferred is not None
         deferred.callback(self)
+        del deferred  # as in `_make_call`
 
     def _schedule(self) -> None:
         """Have the call made at the next moment of the grid."""

@@ -324,5 +324,5 @@ def _perform(
     except BaseException:
         log_failure(logger, Failure(), "%r, given the result of %r, raised", on_result, func)
     finally:
-        # A Failure holds this frame, which would hold the Failure, and with *on_result* the Deferred that has it.
-        del result, on_result
+        # A Failure holds this frame, which would hold the Failure, and with the others the Deferred that has it.
+        del result, on_result, func, args, kwargs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from queue import SimpleQueue
 from types import CoroutineType
@@ -131,9 +132,11 @@ def callMultipleInThread(tupleList: Iterable[tuple[Callable[..., Any], tuple[Any
 
     Threading: call in the reactor's thread.
     """
-    current_reactor().callInThread(_call_all, list(tupleList))
+    current_reactor().callInThread(_call_all, deque(tupleList))
 
 
-def _call_all(calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> None:
-    for func, args, kwargs in calls:
+def _call_all(calls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> None:
+    while calls:
+        func, args, kwargs = calls.popleft()
         func(*args, **kwargs)
+        del func, args, kwargs  # may be a Deferred's, and this frame in the traceback that its failure holds

@@ -97,7 +97,7 @@ def _perform(original: Callable[..., None]) -> Callable[..., None]:
             original(on_result, func, args, kwargs)
         finally:
             _running.pop(get_ident(), None)
-            del on_result  # as in the original
+            del on_result, func, args, kwargs  # as in the original
 
     return _perform
 

@@ -112,6 +112,7 @@ class Awaiting(Waiter):
             cancel(self.deferred, self._message)
         else:
             self.deferred.cancel()
+        del self  # see "no cycles" in `_chain`
         return True
 
     def exception(self) -> BaseException | None:

@@ -34,7 +34,8 @@ Invariants:
 - No cycles. A traceback keeps frames alive, each frame keeps its caller (from Python 3.12 on, generators' frames too),
   and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
   still has a Failure in a variable when it returns: it would hold the traceback that holds it. Nor a Deferred that may
-  hold one: so the failure that nobody handles is reported when the user's last reference to its Deferred goes.
+  hold one, or a method of one: so the failure that nobody handles is reported when the user's last reference to its
+  Deferred goes. (What a nested function refers to counts as its variable, and cannot be deleted.)
 - A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
   Deferred would cost 76 ns each); when it is collected still armed, it reports.
 """
@@ -195,6 +196,7 @@ def run(current: Chain) -> None:
 def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
     """As `run_on` where *entry*, which was taken out, is the only one of *current*, and *result* no Deferred."""
     following: Chain | None = None
+    function: Any
     try:
         kind = entry.__class__
         if kind is FunctionType or kind is MethodType:  # an isinstance that says no costs 25 ns, this 8
@@ -228,6 +230,7 @@ def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
             run_on(current, following)
         elif following is not None:
             run_on(following)
+    function = None
     del current, entry, following
 
 
@@ -240,6 +243,7 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
     """
     inner: Any
     entry: Any
+    function: Any
     held: list[Chain] = []  # RUNNING, with entries left, when those that wait for them have run
     if following is not None:
         rest(current, current._result)
@@ -309,7 +313,7 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
             if (current._first is not None or current._more is not None) and claim(current):
                 # They are left because something that waited comes first, or were added by another thread just now.
                 held.append(current)
-        result = inner = entry = cell = None  # see "no cycles"
+        result = inner = entry = function = cell = None  # see "no cycles"
         if following is not None:
             current = following
         elif held:

@@ -132,9 +132,11 @@ class _Runner(Waiter):
             race._result = Failure(FailureGroup(race._failures))
         else:
             race._won = True
+            deferred: Any = None
             for deferred in race._deferreds:
                 if deferred is not source:
                     deferred.cancel()
+            del deferred, source  # as *result*
             if race._state != PENDING:  # a canceller has fired it
                 return None
             race._result = (self.index, result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from threading import get_ident
 from types import CoroutineType, GeneratorType
 from typing import Any, ParamSpec, TypeVar
@@ -80,16 +81,18 @@ def _from_future(future: asyncio.Future[T]) -> Deferred[T]:
     canceller: Any = _CancelsFuture(future)
     deferred: Deferred[T] = Deferred(canceller)
 
-    def done(future: asyncio.Future[T]) -> None:
-        outcome = _outcome_of(future)
-        if not deferred.called:
-            deferred.callback(outcome)
-
     if future.done():
-        done(future)
+        _arrived(deferred, future)
     else:
-        future.add_done_callback(done)
+        future.add_done_callback(partial(_arrived, deferred))
     return deferred
+
+
+def _arrived(deferred: Deferred[T], future: asyncio.Future[T]) -> None:
+    outcome = _outcome_of(future)
+    if not deferred.called:
+        deferred.callback(outcome)
+    del deferred, outcome  # see "no cycles" in `_chain`
 
 
 def _outcome_of(future: asyncio.Future[T]) -> T | Failure:
@@ -124,7 +127,7 @@ def _as_future(deferred: Deferred[T], loop: asyncio.AbstractEventLoop) -> asynci
             loop.call_soon_threadsafe(_settle, future, result)
         return None
 
-    def done(future: asyncio.Future[T]) -> None:
+    def done(deferred: Deferred[T], future: asyncio.Future[T]) -> None:
         if taken or not future.cancelled():
             return
         message = _outcome_of(future).value.args  # type: ignore[union-attr]  # a Failure
@@ -136,8 +139,9 @@ def _as_future(deferred: Deferred[T], loop: asyncio.AbstractEventLoop) -> asynci
             reactor.callFromThread(_cancel, deferred, message)
         else:  # its thread runs no loop
             _cancel(deferred, message)
+        del deferred  # see "no cycles" in `_chain`
 
-    future.add_done_callback(done)
+    future.add_done_callback(partial(done, deferred))
     deferred.addBoth(arrived)
     return future
 
@@ -147,6 +151,7 @@ def _cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
         cancel(deferred, message)
     else:  # a subclass has its own way
         deferred.cancel()
+    del deferred  # see "no cycles" in `_chain`
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:

@@ -15,7 +15,8 @@ Rules that the reports follow:
 - *The functions that wait* for one that failed are shown outside its traceback, if they have not been resumed with the
   failure: those that have are in it.
 
-Wrappers keep no Failure in a variable when they return, as `_chain` demands of everybody on the stack of a callback.
+Wrappers keep neither a Failure nor a Deferred in a variable when they return, as `_chain` demands of everybody on the
+stack of a callback.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ def _fired_with_result(original: Callable[..., None]) -> Callable[..., None]:
         try:
             original(self, result)
         finally:
-            del result
+            del self, result
 
     return callback
 
@@ -182,7 +183,7 @@ def _fired_with_failure(original: Callable[..., None]) -> Callable[..., None]:
         try:
             original(self, fail)
         finally:
-            del fail
+            del self, fail
 
     return errback
 

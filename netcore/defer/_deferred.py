@@ -253,15 +253,14 @@ class Deferred(Chain, Generic[T]):
         for given in (callback, errback):
             if given is not None and not callable(given):
                 raise TypeError(f"a callback must be callable, not {given!r}")
+        entry: Any = (callback, errback)
         if callbackArgs or callbackKeywords or errbackArgs or errbackKeywords:
-            args = tuple(callbackArgs or ()), tuple(errbackArgs or ())
-            self._add((callback, errback, *args, callbackKeywords, errbackKeywords))
-        else:
-            self._add((callback, errback))
+            entry += (tuple(callbackArgs or ()), tuple(errbackArgs or ()), callbackKeywords, errbackKeywords)
+        self._add(entry)
         try:
             return self
-        finally:
-            del self  # see "no cycles" in `_chain`
+        finally:  # see "no cycles" in `_chain`
+            del self, given, entry, callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords
 
     @overload
     def addCallback(
@@ -295,7 +294,7 @@ class Deferred(Chain, Generic[T]):
                 try:
                     return self
                 finally:
-                    del self, entry  # see "no cycles" in `_chain`
+                    del self, entry, callback, args, kwargs  # see "no cycles" in `_chain`
             self._first = entry
         else:
             cell = [entry, None]
@@ -304,12 +303,13 @@ class Deferred(Chain, Generic[T]):
             else:
                 self._tail[1] = cell
             self._tail = cell
-        if self._state >= FIRED:
-            run(self)
+        if self._state < FIRED:
+            return self
+        run(self)
         try:
             return self
         finally:
-            del self, entry
+            del self, entry, callback, args, kwargs
 
     @overload
     def addErrback(
@@ -340,7 +340,7 @@ class Deferred(Chain, Generic[T]):
         try:
             return self
         finally:
-            del self  # see "no cycles" in `_chain`
+            del self, errback, args, kwargs  # see "no cycles" in `_chain`
 
     @overload
     def addBoth(
@@ -369,14 +369,17 @@ class Deferred(Chain, Generic[T]):
         try:
             return self
         finally:
-            del self  # see "no cycles" in `_chain`
+            del self, callback, args, kwargs  # see "no cycles" in `_chain`
 
     def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
         """Fire *d* with the result or Failure that is there at this place of the chain; this one goes on with None.
 
         Returns: this Deferred.
         """
-        return self.addCallbacks(d.callback, d.errback)
+        try:
+            return self.addCallbacks(d.callback, d.errback)
+        finally:
+            del self, d  # see "no cycles" in `_chain`
 
     # Firing
 
@@ -490,6 +493,7 @@ class Deferred(Chain, Generic[T]):
         self._paused -= 1
         if not self._paused:
             run(self)
+            del self  # see "no cycles" in `_chain`
 
     # Cancelling
 
@@ -504,6 +508,7 @@ class Deferred(Chain, Generic[T]):
         ends is the result.
         """
         cancel(self, ())
+        del self  # see "no cycles" in `_chain`
 
     def addTimeout(
         self,
@@ -522,12 +527,13 @@ class Deferred(Chain, Generic[T]):
         """
         timed_out = False
 
-        def time_out() -> None:
+        def time_out(deferred: Deferred[T]) -> None:
             nonlocal timed_out
             timed_out = True
-            self.cancel()
+            deferred.cancel()
+            del deferred  # see "no cycles" in `_chain`
 
-        call = (clock if clock is not None else current_reactor()).callLater(timeout, time_out)
+        call = (clock if clock is not None else current_reactor()).callLater(timeout, time_out, self)
 
         def finished(result: Any) -> Any:
             if call.active():
@@ -566,10 +572,14 @@ class Deferred(Chain, Generic[T]):
         awaiting._asyncio_future_blocking = True  # here, as an __init__ would cost 45 ns
         awaiting.deferred = self
         awaiting.loop = None
-        result = yield awaiting
-        if result is None and awaiting.loop is not None:
-            result = awaiting.outcome()
-        return result  # type: ignore[no-any-return]
+        del self
+        try:
+            result = yield awaiting
+            if result is None and awaiting.loop is not None:
+                result = awaiting.outcome()
+            return result  # type: ignore[no-any-return]
+        finally:
+            del awaiting  # as above
 
 
 _Awaiting: Any
@@ -601,7 +611,8 @@ class SeveralAsOne(Deferred[Any]):
 
 def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
     """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*."""
-    left: list[Any] = [deferred]  # a loop, since 100,000 may wait for each other in a row
+    target: Any = deferred
+    left = [target]  # a loop, since 100,000 may wait for each other in a row
     seen: dict[int, Any] = {}  # two that wait for each other can only be left alone
     while left:
         target = left.pop()
@@ -620,6 +631,7 @@ def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
             left.append(target._canceller.pass_on_cancel(message))
         else:
             _cancel_one(target, message)
+    del deferred, target, left, seen  # see "no cycles" in `_chain`
 
 
 def _cancel_one(target: Deferred[Any], message: tuple[Any, ...]) -> None:
@@ -635,6 +647,7 @@ def _cancel_one(target: Deferred[Any], message: tuple[Any, ...]) -> None:
             log_failure(logger, Failure(), "The canceller of %r raised", target)
     if target._state == PENDING:
         target.errback(CancelledError(*message))
+    del target, canceller  # see "no cycles" in `_chain`
 
 
 def succeed(result: T) -> Deferred[T]:

@@ -170,10 +170,11 @@ class GeneratorDriver(Driver):
         return self.context.run(advance, self.generator, self.context, self, _NOTHING)
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        del source  # see "no cycles" in `_chain`
         if not failed and self.waiting is not None and get_ident() == self.direct:
             return self.context.run(advance, self.generator, self.context, self, result)
         self.arrived = result
-        del result  # see "no cycles" in `_chain`
+        del result  # as *source*
         return self.resume_otherwise()
 
 
@@ -225,6 +226,7 @@ class CoroutineDriver(Driver):
                 current_tasks[loop] = before
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        del source  # see "no cycles" in `_chain`
         if not failed and self.waiting is not None and get_ident() == self.direct:
             loop: Any = self.loop  # there is one, else it is not direct
             before = current_tasks.get(loop)
@@ -237,7 +239,7 @@ class CoroutineDriver(Driver):
                 else:
                     current_tasks[loop] = before
         self.arrived = result
-        del result  # see "no cycles" in `_chain`
+        del result  # as *source*
         return self.resume_otherwise()
 
     def take(self) -> Any:
@@ -386,7 +388,7 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
         new._state = FIRED
         return new
     ended = _finish(result, driver)
-    result = new = None  # see "no cycles" in `_chain`
+    result = new = waiting = yielded = None  # see "no cycles" in `_chain`
     try:
         return ended
     finally:

@@ -132,6 +132,7 @@ class _Tokens:
                     first, _ = self._waiting.popitem(last=False)
                     if not first.called:  # else somebody fired it who should not have: it does not count
                         first.callback(self)
+                        del first  # see "no cycles" in `_chain`
                         break
                 else:
                     self._tokens += 1
@@ -307,6 +308,7 @@ class DeferredQueue(Generic[T]):
                     first._number, item = self._pending.popleft()
                     first.callback(item)
                     del item  # see "no cycles" in `_chain`
+                del first  # the same
         finally:
             self._dealing = False
 

@@ -50,12 +50,14 @@ class Attempt(ClientFactory[Any]):
         connected, self._connected = self._connected, None
         if connected is not None:
             connected.callback(protocol)
+            del connected  # as in `failed`
 
     def failed(self, reason: Failure) -> None:
         """There is no connection; ignored if that was told before."""
         connected, self._connected = self._connected, None
         if connected is not None:
             connected.errback(reason)
+            del connected, reason  # this frame may be in the traceback of what its callbacks raise
 
     def _cancel(self, connected: Deferred[Any]) -> None:
         self._connected = None

@@ -79,6 +79,7 @@ class Events(Part):
         """
         if self._life.state in _UP:
             callable(*args, **kwargs)
+            del callable, args, kwargs  # may be a Deferred's, and this frame in the traceback that its failure holds
             return None
         return self.addSystemEventTrigger("after", "startup", callable, *args, **kwargs)
 

@@ -49,7 +49,10 @@ class Trigger:
 
         Raises: KeyboardInterrupt, SystemExit: the callable raised it.
         """
-        return self.context.copy().run(self._call)  # what it sets there is not for the next time
+        try:
+            return self.context.copy().run(self._call)  # what it sets there is not for the next time
+        finally:
+            del self  # may be a Deferred's, and this frame in the traceback that its failure holds
 
     def _call(self) -> Deferred[Any]:
         try:
@@ -58,6 +61,8 @@ class Trigger:
             raise
         except BaseException:
             return fail()
+        finally:
+            del self
         return maybeDeferred(lambda: result)  # which knows Deferreds, coroutines and plain results
 
     def __repr__(self) -> str:
@@ -159,11 +164,13 @@ class SystemEvents:
         for trigger in self._take(event, "before"):
             waiting += 1
             trigger.call().addBoth(one_finished, trigger)
+            del trigger  # as in `Trigger.call`
         one_finished(None)
 
     def _call_all(self, event: str, phase: str) -> None:
         for trigger in self._take(event, phase):
             trigger.call().addErrback(_report, trigger)
+            del trigger  # as in `Trigger.call`
 
     def _take(self, event: str, phase: str) -> Iterator[Trigger]:
         """The triggers to be called, as their turn comes: one that was removed by another is not among them."""
