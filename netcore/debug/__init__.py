@@ -15,7 +15,10 @@ as early as may be: what was made before is not known. Then
 - a callback that *holds the loop* for longer than a tenth of a second is reported with its stack, taken while it runs
   (attributes ``heldFor`` and ``heldBy``), if a reactor runs the loop or is attached to it. A C function that another
   thread had called, or that is a callback of a Deferred, looks like many short calls and is not reported, nor on uvloop
-  one that has no Python frames at all;
+  one that has no Python frames at all. One that keeps the GIL (``sorted``, ``re.match``, ``json.dumps``; also the
+  garbage collector) lets no other thread look: it is reported when it has returned, with the function that called it,
+  where the system has a CPU clock for each thread (Linux and the BSDs have; macOS and Windows have not, and there it is
+  not reported);
 - `pending` says where each thing was made;
 - *tracebacks* have also the functions that wait for the one that failed and have not heard of it yet. In every mode
   they are one stack, outermost first, and what is logged is without netcore's own frames; with debugging on,

@@ -2,8 +2,16 @@
 
 Nothing is measured around callbacks. A sample says which *activation* of which callback runs: a token, that differs
 between any two calls of a function. So many short callbacks in one turn are many tokens, and the same one in two
-samples ran all the time between them, whatever else the processor did. Here is no thread and no clock: samples come
-with their times.
+samples ran all the time between them, whatever else the processor did.
+
+A C function that keeps the GIL (``sorted``, ``re.match``, ``json.dumps``; a run of the garbage collector too) lets
+nobody look: there is no sample from before it, and the first comes when it has returned. It is known by this: whoever
+looks comes much later than it wanted to, and the loop's thread has used the processor meanwhile. A process that was
+stopped, a thread that waited for the processor, or for another thread's GIL, have not. What is seen then is, as a rule,
+the function that called it: CPython lets others run at the end of a call. (Where the *looking* thread gets no
+processor, for that long, and the loop's does, many short callbacks may be taken for one.)
+
+Here is no thread and no clock: samples come with their times.
 """
 
 from __future__ import annotations
@@ -43,25 +51,50 @@ class Judge:
         threshold: the seconds that a callback may take.
     """
 
-    __slots__ = ("_reported", "_since", "_token", "threshold")
+    __slots__ = ("_looked", "_reported", "_since", "_token", "_used", "threshold")
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
         self._token: object = None
         self._since = 0.0
         self._reported = False
+        self._looked = 0.0
+        self._used: float | None = None
 
-    def sample(self, now: float, token: object) -> float | None:
+    def look(self, now: float, used: float | None) -> None:
+        """Somebody looks at the time *now*, or the loop begins a turn.
+
+        Args:
+            used: how much of the processor the loop's thread has used so far, in seconds; None: that is not known.
+        """
+        self._looked = now
+        self._used = used
+
+    def unseen(self, asked: float, now: float, used: float | None) -> float:
+        """For how many seconds at least the loop's thread has been busy since the last look, while nobody could look.
+
+        Args:
+            asked: when the next look was to be; it comes at the time *now*.
+            used: as for `look`.
+        """
+        if used is None or self._used is None:
+            return 0.0
+        return max(0.0, min(now - max(asked, self._looked), used - self._used))
+
+    def sample(self, now: float, token: object, unseen: float = 0.0) -> float | None:
         """The activation *token* (None: no callback) runs at the time *now*.
 
+        Args:
+            unseen: what `unseen` gave: for so long something ran, most likely this.
         Returns: for how long it has run at least, if that is to be reported now.
         """
         if token is None or token != self._token:
             self.clear()
             self._token = token
             self._since = now
-            return None
-        held = now - self._since
+            held = unseen
+        else:
+            held = now - self._since
         if self._reported or held < self.threshold:
             return None
         self._reported = True

@@ -1,7 +1,10 @@
 """The thread that looks whether callbacks hold their loops.
 
 Ten times in the allowed time it posts a *beat* to every loop of a reactor: a call that the loop makes in its next turn.
-While one is outstanding, the loop is in the turn before, and the stack of its thread is sampled; `_holding` judges.
+While one is outstanding, the loop is in the turn before, and the stack of its thread is sampled; `_holding` judges. So
+it is when this thread comes late, because the loop's kept the GIL. What that used of the processor, its CPU clock says,
+which the first beat brings along: asked for from here, the clock of a thread that has just ended would be undefined
+behaviour.
 
 A frame that is referred to when its function ends keeps its variables, and whoever drops the last reference runs their
 finalisers. Those belong in the loop's thread. So frames are kept in lists only, until the beat empties those there.
@@ -27,6 +30,9 @@ from netcore.failure import _is_ours
 __all__ = ["Watchdog"]
 
 logger = logging.getLogger("netcore.debug")
+
+# Of the processor time that a thread has used. macOS and Windows have none of another thread's.
+_clock_of = getattr(time, "pthread_getcpuclockid", None)
 
 SHORTEST = 0.001  # seconds from look to look
 LONGEST = 3600.0
@@ -57,10 +63,13 @@ class Watchdog:
         self._ended.set()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval):
-            self._look()
+        asked = time.monotonic() + self._interval
+        while not self._ended.wait(max(0.0, asked - time.monotonic())):
+            # What is done from here on lets other threads run, which may keep the GIL: that is late, too.
+            before, asked = asked, time.monotonic() + self._interval
+            self._look(before)
 
-    def _look(self) -> None:
+    def _look(self, asked: float) -> None:
         watched: dict[int, _Watched] = {}
         for thread, reactor in reactors_by_thread().items():
             loop = reactor.loop
@@ -71,10 +80,7 @@ class Watchdog:
                 known = _Watched(thread, loop, self._threshold)
             watched[thread] = known
             try:
-                if known.outstanding:
-                    known.look(time.monotonic())
-                else:
-                    known.post()
+                known.look(time.monotonic(), asked)
             except RuntimeError:  # closed this moment
                 del watched[thread]
         self._watched = watched
@@ -87,13 +93,14 @@ class _Watched:
     is left behind, whichever comes first.
     """
 
-    __slots__ = ("_base", "_judge", "_samples", "loop", "outstanding", "thread")
+    __slots__ = ("_base", "_clock", "_judge", "_samples", "loop", "outstanding", "thread")
 
     def __init__(self, thread: int, loop: asyncio.AbstractEventLoop, threshold: float) -> None:
         self.thread = thread
         self.loop = loop
         self.outstanding = False
         self._base = 0
+        self._clock: int | None = None
         self._judge = Judge(threshold)
         self._samples: list[list[FrameType]] = []
 
@@ -107,17 +114,35 @@ class _Watched:
 
     def _beat(self) -> None:
         self._base = base_of(sys._getframe())
+        if self._clock is None and _clock_of is not None:
+            self._clock = _clock_of(self.thread)
+        self._judge.look(time.monotonic(), self._used())
         self.outstanding = False
         self._judge.clear()
         samples, self._samples = self._samples, []
         for frames in samples:
             frames.clear()
 
-    def look(self, now: float) -> None:
-        """Take a sample, and report what is to be reported.
+    def _used(self) -> float | None:
+        """How much of the processor the thread has used, in seconds; None: that is not known."""
+        try:
+            return None if self._clock is None else time.clock_gettime(self._clock)
+        except OSError:  # it has ended
+            return None
 
+    def look(self, now: float, asked: float) -> None:
+        """Take a sample, and report what is to be reported; if there is no cause to, have the loop beat.
+
+        Args:
+            asked: when it was to be called.
         Raises: RuntimeError: the loop is closed.
         """
+        used = self._used()
+        unseen = self._judge.unseen(asked, now, used)
+        self._judge.look(now, used)
+        if not self.outstanding and unseen < self._judge.threshold:
+            self.post()
+            return
         if len(self._samples) >= MOST_SAMPLES:
             return
         frames: list[FrameType] = []
@@ -125,28 +150,39 @@ class _Watched:
         self._samples += (frames, token)
         frames_above(sys._current_frames().get(self.thread), self._base, frames)
         found = callback_in(frames)
-        if found is None:
-            self._judge.sample(now, None)
-        else:
+        if found is not None:
             token += frames[: found[0]]
-            held = self._judge.sample(now, token)
-            if held is not None:
-                self._report(held, _places(frames, found[1]))
-        if not self.outstanding:  # the beat has come meanwhile: the next one drops these
+        held = self._judge.sample(now, None if found is None else token, unseen)
+        if held is not None:
+            self._report(held, () if found is None else _places(frames, found[1]), unseen >= self._judge.threshold)
+        if not self.outstanding:  # the beat has come meanwhile, or none was posted: the next one drops these
             self._samples += (frames, token)
             self.post()
 
-    def _report(self, held: float, places: Stack) -> None:
+    def _report(self, held: float, places: Stack, unseen: bool) -> None:
+        name = thread_name(self.thread)
+        extra = {"heldFor": held, "heldBy": summary(places)}
+        if not places:
+            logger.warning(
+                "The loop of thread %s was held for %.3f s at least, by a C function that let no other thread run, "
+                "and so none look: it has returned, and no callback stands there any more",
+                name,
+                held,
+                extra=extra,
+            )
+            return
         file, line, function = places[0]
+        why = "there, nor in any other thread: that is a C function, which has just returned" if unseen else "there"
         logger.warning(
-            "%s (%s:%d) has held the loop of thread %s for %.3f s at least; nothing else runs there. It stands at\n%s",
+            "%s (%s:%d) has held the loop of thread %s for %.3f s at least; nothing else runs %s. It stands at\n%s",
             function,
             file,
             line,
-            thread_name(self.thread),
+            name,
             held,
+            why,
             text_of(places),
-            extra={"heldFor": held, "heldBy": summary(places)},
+            extra=extra,
         )
 
 

@@ -169,6 +169,63 @@ def test_a_function_without_frames_is_reported(reactor: Reactor, watched: None, 
     assert "DelayedCall.call (" in first(reports)
 
 
+VALUES = [number * 7919 % 1000003 for number in range(1000003)]  # no prime's multiples are in order
+MOST_CALLS = 20  # on a busy machine the watching thread may come when the callback after has begun
+
+
+def sort() -> None:
+    """Hold the loop and the GIL."""
+    sorted(VALUES)
+
+
+def test_a_c_function_that_keeps_the_gil_is_reported_with_who_called_it(
+    reactor: Reactor, watched: None, reports: Reports
+) -> None:
+    calls: list[bool] = []
+
+    def handler() -> None:
+        calls.append(reports.came.is_set())
+        if calls[-1] or len(calls) > MOST_CALLS:
+            reactor.stop()
+        else:
+            reactor.callLater(0, handler)
+            sort()
+
+    when_it_has_beaten(reactor, lambda: reactor.callLater(0, handler))
+    reactor.run(installSignalHandlers=False)
+    text = first(reports)
+    assert text.startswith("test_a_c_function_that_keeps_the_gil_is_reported_with_who_called_it.<locals>.handler (")
+    assert "    sorted(VALUES)" in text
+    assert "a C function, which has just returned" in text
+
+
+def test_one_that_no_function_of_the_program_called_is_reported_too(
+    reactor: Reactor, watched: None, reports: Reports
+) -> None:
+    reports.mark = "C function"
+
+    def again(calls: int) -> None:
+        if reports.came.is_set() or calls > MOST_CALLS:
+            reactor.stop()
+        else:
+            reactor.callLater(0, sorted, VALUES)
+            reactor.callLater(0, again, calls + 1)
+
+    when_it_has_beaten(reactor, lambda: again(0))
+    reactor.run(installSignalHandlers=False)
+    assert "a C function, which has just returned" in first(reports)
+
+
+def test_one_that_has_ended_when_it_can_be_looked_at_is_reported_without_a_place(
+    reactor: Reactor, reports: Reports
+) -> None:
+    reports.mark = ""
+    _Watched(threading.get_ident(), reactor.loop, THRESHOLD)._report(0.5, (), unseen=True)
+    assert "was held for 0.500 s at least, by a C function" in first(reports)
+    assert "no callback stands there any more" in first(reports)
+    assert list(reports.records[0].heldBy) == []  # type: ignore[attr-defined]
+
+
 def test_each_that_holds_is_reported_once(reactor: Reactor, watched: None, reports: Reports) -> None:
     def handler() -> None:
         hold(reports.came)
@@ -241,7 +298,7 @@ def test_an_idle_loop_is_not_reported_however_long_it_sleeps(
     reactor.callFromThread(beaten.set)
     assert beaten.wait(DEADLINE)
     for second in range(100):
-        watched.look(float(second))
+        watched.look(float(second), float(second))
     reactor.callFromThread(reactor.stop)
     thread.join()
     assert reports.records == []
@@ -258,7 +315,7 @@ def test_a_loop_that_was_left_is_forgotten(watched: None, reports: Reports) -> N
 
     watchdog = _switch._watchdog
     assert watchdog is not None
-    watchdog._look()
+    watchdog._look(time.monotonic())
     assert thread not in watchdog._watched
 
 

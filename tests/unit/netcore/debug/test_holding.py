@@ -59,6 +59,59 @@ def test_what_was_cleared_is_forgotten() -> None:
     assert judge.sample(2.0, "a") is None
 
 
+def test_what_nobody_could_look_at_is_reported_with_what_stands_there_then() -> None:
+    judge = Judge(1.0)
+    judge.look(0.0, 100.0)
+    unseen = judge.unseen(0.1, 3.0, 102.9)
+    assert unseen == pytest.approx(2.9)
+    assert judge.sample(3.0, "a", unseen) == unseen
+    assert judge.sample(9.0, "a") is None  # once
+    assert judge.sample(9.1, "b") is None
+
+
+def test_it_is_reported_if_nothing_stands_there_any_more() -> None:
+    judge = Judge(1.0)
+    assert judge.sample(3.0, None, 2.9) == 2.9
+    assert judge.sample(3.1, None) is None
+    assert judge.sample(6.0, None, 2.8) == 2.8
+
+
+def test_what_was_seen_before_has_run_since_then() -> None:
+    judge = Judge(1.0)
+    judge.sample(0.0, "a")
+    assert judge.sample(3.0, "a", 2.9) == 3.0
+
+
+def test_a_thread_that_did_not_use_the_processor_held_nothing() -> None:
+    judge = Judge(1.0)
+    judge.look(0.0, 100.0)
+    assert judge.unseen(0.1, 3.0, 100.2) == pytest.approx(0.2)  # it waited, or the process was stopped
+    assert judge.sample(3.0, "a", 0.2) is None
+
+
+def test_who_looks_in_time_has_missed_nothing() -> None:
+    judge = Judge(1.0)
+    judge.look(0.0, 100.0)
+    assert judge.unseen(3.0, 3.0, 103.0) == 0.0
+    assert judge.unseen(3.0, 2.0, 102.0) == 0.0
+
+
+def test_what_ran_before_the_turn_began_does_not_count() -> None:
+    judge = Judge(1.0)
+    judge.look(0.0, 100.0)
+    judge.look(2.5, 102.5)  # the beat
+    assert judge.unseen(0.1, 3.0, 103.0) == 0.5
+
+
+def test_without_a_clock_nothing_is_known() -> None:
+    judge = Judge(1.0)
+    assert judge.unseen(0.1, 3.0, 103.0) == 0.0  # no look before
+    judge.look(0.0, None)
+    assert judge.unseen(0.1, 3.0, 103.0) == 0.0
+    judge.look(0.0, 100.0)
+    assert judge.unseen(0.1, 3.0, None) == 0.0
+
+
 # Stacks, as they are
 
 
