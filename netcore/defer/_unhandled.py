@@ -1,7 +1,8 @@
 """Failures that nobody handles are reported, not lost.
 
 A Deferred that ends with a failure holds an `Unhandled`. Whoever takes the failure away disarms it; if instead the last
-reference to the Deferred goes, the `Unhandled` goes with it and reports: on CPython at once.
+reference to the Deferred goes, the `Unhandled` goes with it and reports: on CPython at once. What is held until the
+interpreter ends is reported then, last of what `atexit` calls.
 
 Where the Deferred came from, which debug mode knows, has to be asked for when the failure is stored: when the report is
 due, the Deferred is gone.
@@ -9,6 +10,8 @@ due, the Deferred is gone.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import warnings
 from collections.abc import Callable
@@ -55,7 +58,8 @@ def setUnhandledFailureHook(hook: Callable[[Failure], object] | None) -> Callabl
     ``madeAt`` and ``firedAt`` have that as `traceback.StackSummary`.
 
     Args:
-        hook: called in whatever thread dropped the failure's last reference; None takes the hook away.
+        hook: called in whatever thread dropped the failure's last reference; what it raises is logged. None takes the
+            hook away.
     Returns: the hook that was set before, or None.
     """
     global _unhandled_hook
@@ -79,16 +83,53 @@ class Unhandled:
         self.origin = None if _origin_of is None else _origin_of(deferred)
 
     def __del__(self) -> None:
-        failure = self.failure
-        if failure is None or isinstance(failure, Told):
-            return
+        failure, self.failure = self.failure, None
+        if failure is not None and not isinstance(failure, Told):
+            _report(failure, self.origin)
+
+
+def _report(failure: Failure, origin: Origin | None) -> None:
+    """Whatever goes wrong here is nobody's to catch: it is told, and keeps nothing else from being told."""
+    where, more = "", {}
+    try:
+        if origin is not None:
+            where, more = origin.text(failure), origin.attributes()
+        what = failure.type.__qualname__, failure.getErrorMessage()
+        log_failure(logger, failure, "Unhandled error in Deferred: %s: %s%s", *what, where, extra=more)
+    except BaseException as error:  # a handler or filter is broken, or the interpreter half torn down
+        _warn("an unhandled failure could not be logged", error, failure)
+    hook = _unhandled_hook
+    if hook is None:
+        return
+    try:
+        hook(failure)
+    except BaseException as error:
         try:
-            where, told = "", {}
-            if self.origin is not None:
-                where, told = self.origin.text(failure), self.origin.attributes()
-            what = failure.type.__qualname__, failure.getErrorMessage()
-            log_failure(logger, failure, "Unhandled error in Deferred: %s: %s%s", *what, where, extra=told)
-            if _unhandled_hook is not None:
-                _unhandled_hook(failure)
-        except Exception:  # the interpreter may be half torn down, a handler or the hook may be broken
-            warnings.warn(f"an unhandled failure could not be reported: {failure!r}", RuntimeWarning, stacklevel=1)
+            told = "%r, the hook for unhandled failures, raised when it was given %r"
+            log_failure(logger, Failure(error), told, hook, failure)
+        except BaseException as again:
+            _warn("the hook for unhandled failures raised, which could not be logged", again, Failure(error))
+
+
+def _warn(what: str, error: BaseException, failure: Failure) -> None:
+    """Tell of *failure* in the last way there is."""
+    try:
+        text = failure.getTraceback()
+    except BaseException:  # at the end of the interpreter
+        text = repr(failure)
+    # With a registry of its own: Python shows a warning once for each, and two failures may have the same text.
+    warnings.warn_explicit(f"{what}, because of {error!r}:\n{text}", RuntimeWarning, __file__, 0, registry={})
+
+
+@atexit.register
+def _report_those_that_are_left() -> None:
+    """Report the failures whose Deferreds something holds to the end.
+
+    Their turn would come when the interpreter is half torn down, and nothing can be logged any more (on Python 3.13).
+    """
+    for thing in gc.get_objects():
+        if type(thing) is Unhandled:
+            failure = thing.failure
+            if failure is not None and not isinstance(failure, Told):
+                thing.failure = Told(failure)
+                _report(failure, thing.origin)

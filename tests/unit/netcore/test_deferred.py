@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import gc
 import logging
 import operator
+import subprocess
 import sys
+import textwrap
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -402,17 +406,106 @@ class TestUnhandledFailures:
         gc.collect()
         assert len(logged.take(KeyError)) == 1
 
-    def test_a_broken_hook_is_warned_about(self, logged: Any) -> None:
+    @pytest.mark.parametrize("error", [RuntimeError("broken hook"), SystemExit(3)], ids=["Exception", "SystemExit"])
+    def test_what_the_hook_raises_is_logged_too(self, error: BaseException, logged: Any) -> None:
         def broken(failure: Failure) -> None:
-            raise RuntimeError("broken hook")
+            raise error
 
-        previous = setUnhandledFailureHook(broken)
-        try:
-            with pytest.warns(RuntimeWarning, match="could not be reported"):
+        with unhandled_failure_hook(broken):
+            fail(KeyError("lost"))
+        assert len(logged.take(KeyError)) == 1
+        (record,) = logged.take(type(error))
+        assert "the hook for unhandled failures, raised when it was given <Failure builtins.K" in record.getMessage()
+
+    @pytest.mark.parametrize("part", ["handler", "filter"])
+    def test_a_broken_log_keeps_nothing_from_the_hook(self, part: str, logged: Any) -> None:
+        seen: list[Failure] = []
+        with unhandled_failure_hook(seen.append), broken_log(part):
+            with pytest.warns(RuntimeWarning, match=r"could not be logged, because of .*broken log") as warned:
                 fail(KeyError("lost"))
-        finally:
-            setUnhandledFailureHook(previous)
+            assert [str(one.message).splitlines()[-1] for one in warned] == ["KeyError: 'lost'"]
+        assert [failure.type for failure in seen] == [KeyError]
         logged.take(KeyError)
+
+    def test_the_same_one_again_is_told_of_again_as_python_shows_warnings(self) -> None:
+        program = """
+            import logging
+            from netcore.defer import fail
+
+            def broken(record):
+                raise RuntimeError
+
+            logging.getLogger("netcore.defer").addFilter(broken)
+            for _ in range(2):
+                fail(KeyError("lost"))
+        """
+        assert told_by(program).count("KeyError: 'lost'") == 2
+
+    def test_that_neither_the_log_nor_the_hook_takes_are_warned_about(self, logged: Any) -> None:
+        def broken(failure: Failure) -> None:
+            raise ValueError("broken hook")
+
+        with unhandled_failure_hook(broken), broken_log("filter"), pytest.warns(RuntimeWarning) as warned:
+            fail(KeyError("lost"))
+        assert [str(one.message).splitlines()[-1] for one in warned] == ["KeyError: 'lost'", "ValueError: broken hook"]
+
+    @pytest.mark.parametrize("debugging", ["0", "1"])
+    def test_held_until_the_end_are_reported_there(self, debugging: str) -> None:
+        program = """
+            from netcore.defer import ensureDeferred, fail
+
+            class App:
+                pass
+
+            async def fails():
+                raise ValueError("at exit")
+
+            app = App()
+            app.itself, app.held = app, fail(KeyError("in a cycle"))
+            held = ensureDeferred(fails())
+        """
+        text = told_by(program, NETCORE_DEBUG=debugging)
+        assert text.count("Unhandled error in Deferred") == 2
+        assert "KeyError: 'in a cycle'" in text
+        assert "in fails" in text
+        assert "Warning" not in text
+        assert text.count("was made at") == 2 * int(debugging)
+
+
+@contextlib.contextmanager
+def unhandled_failure_hook(hook: Callable[[Failure], object]) -> Iterator[None]:
+    previous = setUnhandledFailureHook(hook)
+    try:
+        yield
+    finally:
+        setUnhandledFailureHook(previous)
+
+
+@contextlib.contextmanager
+def broken_log(part: str) -> Iterator[None]:
+    """The log of Deferreds has a handler, or a filter, that raises."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError("broken log")
+
+    logger, handler = logging.getLogger("netcore.defer"), Broken()
+    filter = handler.emit
+    if part == "handler":
+        logger.addHandler(handler)
+    else:
+        logger.addFilter(filter)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.removeFilter(filter)
+
+
+def told_by(program: str, **environment: str) -> str:
+    """What *program*, run by a Python of its own, says on standard error."""
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stderr
 
 
 class TestThreads:
