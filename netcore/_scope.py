@@ -114,6 +114,7 @@ class Scope:
         self._task: Any = None
         self._loop: Any = None
         self._requests = 0  # to cancel the task, that were there before
+        self._given_up = 0  # the same, of the Deferred that a coroutine of netcore's has
         self._interrupted = False
         self._emptied: Deferred[None] | None = None
 
@@ -239,6 +240,7 @@ class Scope:
         if self._phase is not _Phase.NEW or self._children is not None:
             raise RuntimeError("a scope is entered once, and before anything is started in it: make another one")
         self._loop, self._task, self._requests = loop, task, task.cancelling()
+        self._given_up = getattr(task, "given_up", 0)
         self._phase = _Phase.BODY
         self._children = children = Children(self, self._owner)
         if self._owner is not None and self._owner._ended_because is not None:
@@ -292,13 +294,23 @@ class Scope:
     def _sort(self, children: Children, error: BaseException) -> BaseException | None:
         """The body has ended with *error*. Returns: that, if it is a cancellation from outside."""
         if is_cancellation(error):
-            if children.state is State.OPEN or self._task.cancelling() > self._requests:
+            if children.state is State.OPEN or self._is_from_outside(children, error):
                 children.cancel(*error.args)
                 return error
         elif not (isinstance(error, Refused) and error.children is children):
             children.note(error)
             children.cancel_for_error()
         return None
+
+    def _is_from_outside(self, children: Children, error: BaseException) -> bool:
+        """Whether somebody else has cancelled, too, when *children* were being cancelled.
+
+        netcore's CancelledError is the end of a Deferred, where it is not that of a child: the body itself is cancelled
+        in asyncio's terms.
+        """
+        if self._task.cancelling() > self._requests or getattr(self._task, "given_up", 0) > self._given_up:
+            return True
+        return isinstance(error, CancelledError) and error.args != (children.why,)
 
     def _leave(self, children: Children) -> None:
         self._phase = _Phase.LEFT

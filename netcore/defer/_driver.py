@@ -258,6 +258,8 @@ class CoroutineDriver(Driver):
         return elsewhere
 
     def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+        if self.task is not None and self.waiting is not None:
+            self.task.given_up += 1
         following = super().pass_on_cancel(message)
         if following.__class__ is _Turn:  # what comes out is asyncio's error, as out of any other sleep
             self.asked = cast("Chain", following), message

@@ -73,6 +73,7 @@ class CoroutineTask:
     driver: CoroutineDriver | None = None  # when it has been suspended, and until it has ended
     unheard: asyncio.CancelledError | None = None  # it was cancelled before it had a driver
     requests = 0
+    given_up = 0  # how often the coroutine's Deferred was cancelled while it waited
     callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
     loop: asyncio.AbstractEventLoop | None = None  # when somebody has asked to be told of the end
     name: str | None = None

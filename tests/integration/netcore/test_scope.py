@@ -715,6 +715,73 @@ def test_cancelling_from_outside_a_scope_that_is_being_cancelled_goes_on(world: 
     in_asyncio(main)
 
 
+async def wait_for_a_child(s: netcore.Scope) -> None:
+    await s.start(Forever().run())
+
+
+async def wait_for_a_deferred(s: netcore.Scope) -> None:
+    await Deferred[None]()
+
+
+async def wait_in_asyncio(s: netcore.Scope) -> None:
+    await asyncio.sleep(WAIT)
+
+
+every_wait = pytest.mark.parametrize("wait", [wait_for_a_child, wait_for_a_deferred, wait_in_asyncio])
+
+
+@every_outside
+@every_wait
+@pytest.mark.parametrize("scope_first", [True, False], ids=["the scope first", "the outside first"])
+def test_cancelling_from_outside_in_the_turn_in_which_the_scope_is_cancelled_goes_on(
+    wait: Any, scope_first: bool, world: str
+) -> None:
+    async def main() -> None:
+        scopes: list[netcore.Scope] = []
+
+        async def scoped() -> str:
+            async with netcore.scope() as s:
+                scopes.append(s)
+                await wait(s)
+            return "went on"
+
+        outer = Cancelled(world, scoped())
+        await turns()
+        if scope_first:
+            scopes[0].cancel()
+            outer.cancel()
+        else:
+            outer.cancel()
+            scopes[0].cancel()
+        assert isinstance(await outer.end(), (asyncio.CancelledError, defer.CancelledError))
+
+    in_asyncio(main)
+
+
+@everywhere
+@every_wait
+def test_cancelling_the_scope_alone_is_no_error_whatever_the_body_waits_for(wait: Any, run: Run) -> None:
+    async def main() -> None:
+        async with netcore.scope() as s:
+            asyncio.get_running_loop().call_soon(s.cancel)
+            await wait(s)
+
+    run(main)
+
+
+@pytest.mark.parametrize("run", [in_reactor, in_netcore_in_asyncio])
+def test_a_deferred_that_others_cancel_is_not_the_scopes_doing(run: Run) -> None:
+    async def main() -> None:
+        cancelled: Deferred[None] = Deferred()
+        with pytest.raises(defer.CancelledError):
+            async with netcore.scope() as s:
+                s.cancel()
+                cancelled.cancel()
+                await cancelled
+
+    run(main)
+
+
 @everywhere
 def test_a_timeout_around_a_scope_ends_it(run: Run) -> None:
     async def main() -> None:
