@@ -3,6 +3,9 @@
 Those of `ENDS_THE_PROGRAM` escape into the event loop and out of it, as they do from asyncio's. Every other is reported
 in one way: level ERROR, with the traceback, from which our own frames are left out, and the Failure as the record's
 ``failure``.
+
+The exception's own traceback is a new one for that. Those of its causes, contexts and members are where others see
+them, too; if there are frames of ours in them, the record brings along its ``exc_text``, which formatters take.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from netcore.failure import Failure, _without_our_frames
+from netcore.failure import Failure, _text_without_our_frames, _without_our_frames
 
 __all__ = ["ENDS_THE_PROGRAM", "log_failure"]
 
@@ -27,13 +30,27 @@ def log_failure(
     Args:
         extra: more attributes for the record.
     """
-    logger.error(
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    shown = traceback_shown(failure)
+    file, line, function, stack = logger.findCaller(stacklevel=2)
+    record = logger.makeRecord(
+        logger.name,
+        logging.ERROR,
+        file,
+        line,
         message,
-        *args,
-        exc_info=(failure.type, failure.value, traceback_shown(failure)),
-        extra={"failure": failure, **(extra or {})},
-        stacklevel=2,
+        args,
+        (failure.type, failure.value, shown),
+        function,
+        {"failure": failure, **(extra or {})},
+        stack,
     )
+    try:
+        record.exc_text = _text_without_our_frames(failure.value, shown)
+    except Exception:  # what handlers raise concerns nobody here; nor does this
+        pass
+    logger.handle(record)
 
 
 def traceback_shown(failure: Failure) -> TracebackType | None:

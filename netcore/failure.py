@@ -181,15 +181,17 @@ class Failure(_Special):
                 variables, as long as there are frames that have them.
         Raises: ValueError: another *detail*.
         """
+        return self._traceback(elideFrameworkCode, detail)
+
+    def _traceback(self, elide: bool, detail: str, keep_some: bool = False) -> str:
+        """The same; with *keep_some*, a stack that has frames of netcore's only keeps them."""
         if detail not in ("default", "brief", "verbose"):
             raise ValueError(f'detail must be "default", "brief" or "verbose", not {detail!r}')
         text = self._as_text(variables=detail == "verbose")
-        if elideFrameworkCode:
+        if elide:
             if text is getattr(self, "_text", None):
                 text = _copied(text)
-            for each in _with_all_in_it(text):
-                mine = [frame for frame in each.stack if not _is_ours(frame.filename)]
-                each.stack = traceback.StackSummary.from_list(mine)
+            _leave_out_our_frames(text, keep_some)
         if detail == "brief":
             frames = "".join(f"{frame.filename}:{frame.lineno}:{frame.name}\n" for frame in text.stack)
             return f"Traceback: {_name_of(self.type)}: {self.getErrorMessage()}\n{frames}"
@@ -236,17 +238,8 @@ class Failure(_Special):
         variable in them. Their text stays: `getTraceback` and *frames* tell what they told."""
         self._text = self._as_text()
         self.tb = None
-        seen: set[int] = set()
-        left: list[BaseException | None] = [self.value]
-        while left:
-            error = left.pop()
-            if error is None or id(error) in seen:
-                continue
-            seen.add(id(error))
+        for error in list(_with_all_behind(self.value)):
             error.__traceback__ = None
-            left += (error.__cause__, error.__context__)
-            if isinstance(error, BaseExceptionGroup):
-                left += error.exceptions
 
     def __copy__(self) -> Failure:
         other = Failure(self.value, self.type, self.tb)
@@ -289,6 +282,21 @@ def _name_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _with_all_behind(error: BaseException) -> Iterator[BaseException]:
+    """*error*, its causes and contexts, and those of a group's exceptions, each once."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        left += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions
+
+
 def _with_all_in_it(text: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
     """*text*, its causes and contexts, and those of a group's exceptions, each once."""
     seen: set[int] = set()
@@ -310,6 +318,24 @@ def _copied(text: traceback.TracebackException) -> traceback.TracebackException:
         each.__context__ = each.__context__ and copies[id(each.__context__)]
         each.exceptions = each.exceptions and [copies[id(one)] for one in each.exceptions]
     return copies[id(text)]
+
+
+def _leave_out_our_frames(text: traceback.TracebackException, keep_some: bool) -> None:
+    for each in _with_all_in_it(text):
+        mine = [frame for frame in each.stack if not _is_ours(frame.filename)]
+        if mine or not keep_some:
+            each.stack = traceback.StackSummary.from_list(mine)
+
+
+def _text_without_our_frames(error: BaseException, tb: TracebackType | None) -> str | None:
+    """The text of *error* with the traceback *tb*, and of its causes, contexts and members without our frames; None if
+    they have none. The exceptions stay as they are: somebody else may hold them, and be about to show them."""
+    behind = [each for each in _with_all_behind(error) if each is not error]
+    if all(_without_our_frames(each.__traceback__) is each.__traceback__ for each in behind):
+        return None
+    text = traceback.TracebackException(type(error), error, tb)
+    _leave_out_our_frames(text, keep_some=True)
+    return "".join(text.format()).removesuffix("\n")
 
 
 _HOME = os.path.dirname(__file__) + os.sep

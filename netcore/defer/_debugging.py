@@ -313,9 +313,8 @@ def _shown(original: Callable[[Failure], TracebackType | None]) -> Callable[[Fai
 def _as_text(original: Callable[..., str]) -> Callable[..., str]:
     def getTraceback(self: Failure, elideFrameworkCode: bool = False, detail: str = "default") -> str:
         shown = _with_those_that_wait(self, _without_our_frames(self.tb))
-        if shown is None or shown is self.tb:
-            return original(self, elideFrameworkCode, detail)
-        return original(Failure(self.value, self.type, shown), elideFrameworkCode, detail)
+        failure = self if shown is None or shown is self.tb else Failure(self.value, self.type, shown)
+        return failure._traceback(True, detail, keep_some=not elideFrameworkCode)
 
     return getTraceback
 
