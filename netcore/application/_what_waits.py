@@ -1,10 +1,13 @@
-"""SIGUSR1 prints what waits, while ``netcore run`` serves.
+"""SIGUSR1 prints what waits, and ends nothing, under ``netcore run``.
 
-The loop's own means take the signal: they wake a loop that sleeps, whichever thread the kernel gives the signal to.
-They are used in a turn of the loop, for what uvloop does before its first (see `netcore.reactors._signals`, whose rules
-for what is put back hold here too). A loop that is held by a callback prints when that returns.
+The handler stands from before the application's file is executed. It prints nothing itself: it may interrupt the main
+thread anywhere, within a lock that looking through threads and reactors needs. It has the reactor print, in a turn of
+its loop: so a loop that is held by a callback prints when that returns, and while the file is executed, or services are
+started, the signal is kept until the loop runs. (Whichever thread the kernel gives the signal to, the loop wakes: for
+SIGINT and SIGTERM its own means are in use, and they wake it for every signal.) Afterwards the signal is ignored, to
+the end of the process: a loop's own way to put things back would let it kill, for a moment.
 
-A handler of the application's own is left alone, as is a signal that it was started to ignore.
+A handler of the application's own is left alone, as is a signal that the command was started to ignore.
 """
 
 from __future__ import annotations
@@ -14,62 +17,66 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from netcore.debug import printPending
+from netcore.error import ReactorNotRunning
 from netcore.failure import Failure
-from netcore.reactors import Reactor
+from netcore.interfaces import IReactorFromThreads
 
-__all__ = ["printing_what_waits"]
+__all__ = ["Printer", "printing_what_waits"]
 
 log = logging.getLogger("netcore.application")
 
 
 @contextlib.contextmanager
-def printing_what_waits(reactor: Reactor) -> Iterator[None]:
-    """While *reactor* runs, in the main thread, SIGUSR1 prints what waits; where there is no such signal, nothing
-    does."""
+def printing_what_waits() -> Iterator[Printer]:
+    """In the main thread, have SIGUSR1 print what waits, as soon as `Printer.serve` says where; where there is no such
+    signal, nothing does."""
+    printer = Printer()
     number = getattr(signal, "SIGUSR1", None)
-    if number is None or threading.current_thread() is not threading.main_thread():
-        yield
+    if (
+        number is None
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(number) is not signal.SIG_DFL
+    ):
+        yield printer
         return
-    wakes = signal.set_wakeup_fd(-1)
-    if wakes != -1:
-        signal.set_wakeup_fd(wakes)
-    printer = _Printer()
-    trigger = reactor.callWhenRunning(printer.take, reactor, number)
+    handler = printer.signalled
+    signal.signal(number, handler)
     try:
-        yield
+        yield printer
     finally:
-        printer.stopped = True
-        if printer.handler is not None and signal.getsignal(number) is printer.handler:
-            with contextlib.suppress(NotImplementedError):
-                reactor.loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-            if wakes != -1:
-                signal.set_wakeup_fd(wakes)
-        if trigger is not None:
-            with contextlib.suppress(ValueError):  # it was called
-                reactor.removeSystemEventTrigger(trigger)
+        if signal.getsignal(number) is handler:
+            signal.signal(number, signal.SIG_IGN)
 
 
-class _Printer:
-    """What the loop calls. uvloop removes no handler while it does not run."""
+class Printer:
+    """Hears the signal, and has it answered."""
 
-    stopped = False
-    handler: Any = None  # of the process, which the loop has set
+    def __init__(self) -> None:
+        self._reactor: IReactorFromThreads | None = None
+        self._asked = False
 
-    def take(self, reactor: Reactor, number: signal.Signals) -> None:
-        """Take the signal, unless somebody else has."""
-        if signal.getsignal(number) is signal.SIG_DFL:
-            with contextlib.suppress(NotImplementedError):  # Windows, which has no SIGUSR1 in the first place
-                reactor.loop.add_signal_handler(number, self.print)
-                self.handler = signal.getsignal(number)
+    def serve(self, reactor: IReactorFromThreads) -> None:
+        """Print in turns of *reactor* from now on; also what was asked for before."""
+        self._reactor = reactor
+        if self._asked:
+            self._ask(reactor)
 
-    def print(self) -> None:
-        """Print."""
-        if self.stopped:
+    def signalled(self, *_: object) -> None:
+        """The handler."""
+        if self._asked:  # what is printed then is newer than this
             return
+        self._asked = True
+        if self._reactor is not None:
+            self._ask(self._reactor)
+
+    def _ask(self, reactor: IReactorFromThreads) -> None:
+        with contextlib.suppress(ReactorNotRunning):  # it was disposed of
+            reactor.callFromThread(self._print)
+
+    def _print(self) -> None:
+        self._asked = False
         try:
             printPending()
         except Exception:  # standard error is closed, say

@@ -3,7 +3,7 @@
 What happens when, and why: the reactor that was asked for by name is installed; the file is executed; ports are bound
 (``privilegedStartService``) while the process may still be root; then uid and gid are given up; then the services
 start, as the user asked for; then the reactor runs until a signal stops it, and waits until the services have stopped.
-Meanwhile SIGUSR1 prints what waits.
+SIGUSR1 prints what waits in the running loop, and is harmless from before the file is executed to the end.
 Whatever fails before the reactor runs ends the command with status 1 and one line that says what to do, after the
 traceback where there is one.
 """
@@ -20,7 +20,7 @@ from types import ModuleType, TracebackType
 
 from netcore._current import current_reactor
 from netcore.application._privileges import PrivilegesError, give_up
-from netcore.application._what_waits import printing_what_waits
+from netcore.application._what_waits import Printer, printing_what_waits
 from netcore.debug import enable
 from netcore.error import CannotListenError, NoSuchReactor
 from netcore.interfaces import IProcess, IService, provides
@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run the application that a Python file defines",
         description="Run the application that a Python file defines as `application`, in the foreground, until SIGINT "
-        "(Ctrl-C) or SIGTERM. It logs to standard error; SIGUSR1 prints there what waits.",
+        "(Ctrl-C) or SIGTERM. It logs to standard error. SIGUSR1 prints there what waits: Deferreds, coroutines, "
+        "timers, jobs in threads, connections. While a callback holds the loop, that waits until it returns; while the "
+        "application is loaded, until it runs.",
     )
     run_parser.add_argument(
         "--reactor",
@@ -93,6 +95,11 @@ def run(file: str, reactor_name: str | None = None, debugging: bool = False) -> 
     )
     if debugging:
         enable()
+    with printing_what_waits() as printer:
+        _run(file, reactor_name, printer)
+
+
+def _run(file: str, reactor_name: str | None, printer: Printer) -> None:
     try:
         if reactor_name is not None:
             install(reactor_name)
@@ -112,9 +119,9 @@ def run(file: str, reactor_name: str | None = None, debugging: bool = False) -> 
         _print_traceback(error, error.__traceback__)
         raise CannotStart(f"{application!r} failed to start: see above") from None
     reactor.addSystemEventTrigger("before", "shutdown", application.stopService)
-    with printing_what_waits(reactor):  # before anybody is told that it runs
-        reactor.callWhenRunning(log.info, "%r runs; SIGINT (Ctrl-C) or SIGTERM ends it", application)
-        reactor.run()
+    printer.serve(reactor)
+    reactor.callWhenRunning(log.info, "%r runs; SIGINT (Ctrl-C) or SIGTERM ends it", application)
+    reactor.run()
 
 
 def load(file: str) -> IService:

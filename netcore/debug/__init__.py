@@ -28,7 +28,8 @@ The reports are records of the logger ``netcore.debug``, of level WARNING; unhan
 ``netcore.defer``, as ever.
 
 `pending` and `printPending` say what waits: Deferreds, coroutines and the lines they wait at, timers, jobs of threads,
-connections. They work with debugging off, too, and under ``netcore run`` the signal SIGUSR1 does the latter.
+connections. They work with debugging off, too, and under ``netcore run`` the signal SIGUSR1 does the latter, in the
+next turn of the loop. Jobs of `asyncio.to_thread` and ``run_in_executor`` are asyncio's, and not among them.
 
 How it works: `enable` replaces methods of netcore's classes by ones that record as well, and `disable` puts the
 originals back. A Deferred then costs several times what it costs without, and each loop is woken a hundred times a

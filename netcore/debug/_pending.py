@@ -82,7 +82,8 @@ def pending(*kinds: str) -> PendingList:
 
     That is, of each reactor that was not disposed of: its timers, ports, connections, connectors that are connecting,
     and the tasks of its asyncio loop; the jobs of thread pools, queued and running; and all Deferreds that have no
-    result, wait for another, or are paused, and coroutines driven by netcore.
+    result, wait for another, or are paused, and coroutines driven by netcore. Jobs of asyncio's executors (`to_thread`,
+    ``run_in_executor``) are not among them.
 
     Args:
         kinds: those that are asked for (see `Pending`); none: all.

@@ -81,26 +81,68 @@ def test_a_handler_of_the_applications_own_stays(start: Any) -> None:
     assert "waiting: " not in program.output
 
 
-def test_the_signal_is_as_it_was_when_the_reactor_has_stopped(start: Any) -> None:
+ASKS = """
+    import atexit, sys, threading, time
+    print("asks", flush=True)
+
+    def ask(when):
+        signal.raise_signal(signal.SIGUSR1)
+        print("alive", when, flush=True)
+"""
+
+
+def test_the_signal_kills_at_no_time_and_prints_when_the_loop_runs(start: Any) -> None:
     program = start(
         WAITS
+        + ASKS
         + """
-    import atexit
-
-    def stop():
-        print("taken:", signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL, flush=True)
-        reactor.stop()
-
-    reactor.callLater(0.01, stop)
-    reactor.addSystemEventTrigger("after", "shutdown", print, "stopped", flush=True)
-    atexit.register(lambda: print("put back:", signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL,
-                                  signal.set_wakeup_fd(-1), flush=True))
+    ask("while the file is executed")
+    ask("again")
+    reactor.addSystemEventTrigger("before", "startup", ask, "before the start")
+    reactor.addSystemEventTrigger("after", "shutdown", ask, "after the shutdown")
+    reactor.callLater(0.01, reactor.stop)
+    atexit.register(ask, "at the exit")
     """
     )
-    program.wait_for("taken: True")
-    program.wait_for("stopped")
-    program.wait_for("put back: True -1")
+    program.wait_for("alive while the file is executed")
+    program.wait_for("alive again")
+    program.wait_for("alive before the start")
+    check_report(program)
+    program.wait_for("alive after the shutdown")
+    program.wait_for("alive at the exit")
     assert program.wait() == 0
+    assert program.output.partition("alive after the shutdown")[0].count("waiting: ") == 1
+
+
+def test_the_signal_does_not_kill_where_the_application_cannot_be_loaded(start: Any) -> None:
+    program = start(WAITS + ASKS + '\n    atexit.register(ask, "at the exit")\n    del application\n')
+    program.wait_for("alive at the exit")
+    assert program.wait() == 1
+
+
+def test_a_loop_that_is_held_prints_when_the_callback_returns(start: Any) -> None:
+    program = start(
+        WAITS
+        + ASKS
+        + """
+    reactor.callLater(0.01, lambda: (ask("within"), print("returns", flush=True)))
+    """
+    )
+    program.wait_for("alive within")
+    program.wait_for("returns")
+    check_report(program)
+    assert program.interrupt() == 0
+
+
+def test_a_signal_that_it_was_started_to_ignore_stays_ignored(start: Any) -> None:
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        program = start(WAITS + ASKS + '\n    reactor.callLater(0.01, ask, "in the loop")\n')
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    program.wait_for("alive in the loop")
+    assert program.interrupt() == 0
+    assert "waiting: " not in program.output
 
 
 def test_a_callback_that_holds_the_loop_and_a_lost_failure_are_told_under_debug(start: Any) -> None:

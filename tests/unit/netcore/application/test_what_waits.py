@@ -1,31 +1,36 @@
-"""Where SIGUSR1 is left alone; in processes, it is tried by tests/integration/netcore/test_debug_runner.py."""
+"""When SIGUSR1 prints, and where it is left alone; in processes, it is tried by
+tests/integration/netcore/test_debug_runner.py."""
 
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
 
-from netcore.application._what_waits import printing_what_waits
+from netcore.application._what_waits import Printer, printing_what_waits
+from netcore.error import ReactorNotRunning
+from tests.support.guard import Logged
 
 
 class FakeReactor:
-    """Runs the triggers at once."""
+    """Makes calls when it is told to."""
 
     def __init__(self) -> None:
-        self.loop = self
-        self.handled: list[int] = []
+        self.calls: list[Callable[[], object]] = []
+        self.disposed = False
 
-    def callWhenRunning(self, callable: Any, *args: Any) -> None:
-        callable(*args)
+    def callFromThread(self, callable: Callable[[], object]) -> None:
+        if self.disposed:
+            raise ReactorNotRunning
+        self.calls.append(callable)
 
-    def add_signal_handler(self, number: int, callback: Any) -> None:
-        self.handled.append(number)
-        signal.signal(number, lambda *_: callback())
-
-    def remove_signal_handler(self, number: int) -> None:
-        """What was there is put back by who took it."""
+    def turn(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
 
 @pytest.fixture
@@ -33,55 +38,111 @@ def reactor() -> FakeReactor:
     return FakeReactor()
 
 
-def printing(reactor: FakeReactor) -> Any:
-    return printing_what_waits(cast("Any", reactor))
+@pytest.fixture(autouse=True)
+def signal_as_it_was() -> Iterator[None]:
+    before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def serve(printer: Printer, reactor: FakeReactor) -> None:
+    printer.serve(cast("Any", reactor))
+
+
+def reports(capsys: pytest.CaptureFixture[str]) -> int:
+    text = capsys.readouterr().err
+    return text.count("waiting: ") + text.count("nothing waits")
+
+
+def ask() -> None:
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def test_it_prints_in_a_turn_of_the_reactor_and_not_before(
+    reactor: FakeReactor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+        for _ in range(2):
+            ask()
+            assert reports(capsys) == 0
+            reactor.turn()
+            assert reports(capsys) == 1
+
+
+def test_several_before_the_turn_are_one(reactor: FakeReactor, capsys: pytest.CaptureFixture[str]) -> None:
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+        for _ in range(50):
+            ask()
+        reactor.turn()
+    assert reports(capsys) == 1
+
+
+def test_one_from_before_there_is_a_reactor_is_kept(reactor: FakeReactor, capsys: pytest.CaptureFixture[str]) -> None:
+    with printing_what_waits() as printer:
+        ask()
+        ask()
+        serve(printer, reactor)
+        reactor.turn()
+    assert reports(capsys) == 1
+
+
+def test_when_it_is_over_it_is_ignored(reactor: FakeReactor) -> None:
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+
+
+def test_a_reactor_that_was_disposed_of_is_not_asked(reactor: FakeReactor) -> None:
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+        reactor.disposed = True
+        ask()
+    assert reactor.calls == []
 
 
 def test_a_platform_without_the_signal_does_without(reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = signal.SIGUSR1
     monkeypatch.delattr(signal, "SIGUSR1")
-    with printing(reactor):
-        assert reactor.handled == []
-
-
-def test_it_is_taken_where_nobody_else_has_and_put_back(reactor: FakeReactor) -> None:
-    with printing(reactor):
-        assert reactor.handled == [signal.SIGUSR1]
-        assert signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
-    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("there", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
 def test_what_stands_there_stays(reactor: FakeReactor, there: Any) -> None:
-    before = signal.signal(signal.SIGUSR1, there)
-    try:
-        with printing(reactor):
-            assert signal.getsignal(signal.SIGUSR1) is there
+    signal.signal(signal.SIGUSR1, there)
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
         assert signal.getsignal(signal.SIGUSR1) is there
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert reactor.handled == []
+    assert signal.getsignal(signal.SIGUSR1) is there
 
 
-def test_a_handler_set_meanwhile_stays(reactor: FakeReactor) -> None:
+def test_a_handler_set_meanwhile_stays() -> None:
     def own(*_: object) -> None:
         """The application's."""
 
-    try:
-        with printing(reactor):
-            signal.signal(signal.SIGUSR1, own)
-        assert signal.getsignal(signal.SIGUSR1) is own
-    finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    with printing_what_waits():
+        signal.signal(signal.SIGUSR1, own)
+    assert signal.getsignal(signal.SIGUSR1) is own
 
 
 def test_what_cannot_be_printed_is_logged(
-    reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch, logged: Any, capsys: pytest.CaptureFixture[str]
+    reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
-    def fail() -> None:
-        raise OSError("closed")
+    class Closed:
+        def write(self, text: str) -> None:
+            raise ValueError("I/O operation on closed file")
 
-    monkeypatch.setattr("netcore.application._what_waits.printPending", fail)
-    with printing(reactor):
-        signal.raise_signal(signal.SIGUSR1)
-    (record,) = logged.take()
-    assert record.getMessage() == "what waits could not be printed: closed"
+    with printing_what_waits() as printer:
+        serve(printer, reactor)
+        for _ in range(2):  # the next one is tried again
+            ask()
+            monkeypatch.setattr(sys, "stderr", Closed())
+            reactor.turn()
+            monkeypatch.undo()
+    assert [record.getMessage() for record in logged.take()] == [
+        "what waits could not be printed: I/O operation on closed file"
+    ] * 2
