@@ -9,7 +9,8 @@ Invariants:
 - A waiter that was cancelled is gone: it gets nothing and is in nobody's way (removing it is O(1): a scope may cancel
   100,000 at once, the youngest first).
 - Nothing handed over gets lost: when an asyncio Task is cancelled after its Deferred fired, but before it went on, the
-  Deferred has a result that its Task never sees. `_Waiting` notices, and gives it back.
+  Deferred has a result that its Task never sees. `_Waiting` notices, and gives it back: itself, not what a callback has
+  made of it, who has then had it.
 """
 
 from __future__ import annotations
@@ -39,27 +40,29 @@ class _Owner(Protocol):
 
     _waiting: OrderedDict[Any, None]
 
-    def _give_back(self, waiting: Any, handed_over: Any) -> None:
-        """*handed_over* was for *waiting*, but reached nobody."""
+    def _give_back(self, waiting: Any, arrived: Any) -> None:
+        """*arrived* is what has become of that which *waiting* was handed, but it reached nobody."""
 
 
 class _Waiting(Deferred[T]):
     """The Deferred of one that waits for its turn."""
 
-    __slots__ = ("_number", "_owner")
+    __slots__ = ("_item", "_number", "_owner")
 
-    _number: int  # of the item that a queue has handed over
+    _item: Any  # which a queue has handed over, where somebody awaits it
+    _number: int  # of that item
 
     def __init__(self, owner: _Owner) -> None:
         super().__init__(_leave)
         self._owner = owner
+        self._item = None
         owner._waiting[self] = None
 
     def __await__(self) -> Generator[Any, Any, T]:
         """As any Deferred; but if whoever awaits is cancelled between the hand-over and going on, it is undone."""
         if self._state != PENDING:
             return (yield from super().__await__())
-        arrived = _NOTHING
+        arrived = self._item = _NOTHING
 
         def note(result: T) -> T:
             nonlocal arrived
@@ -139,8 +142,8 @@ class _Tokens:
         finally:
             self._dealing = False
 
-    def _give_back(self, waiting: object, handed_over: object) -> None:
-        if handed_over is self:  # else a callback has made something of it, and knows that it is the holder
+    def _give_back(self, waiting: object, arrived: object) -> None:
+        if arrived is self:  # else a callback has made something of it, and knows that it is the holder
             self.release()
 
     @overload
@@ -306,18 +309,22 @@ class DeferredQueue(Generic[T]):
                 first, _ = self._waiting.popitem(last=False)
                 if not first.called:  # as in `_Tokens.release`
                     first._number, item = self._pending.popleft()
+                    if first._item is _NOTHING:
+                        first._item = item
                     first.callback(item)
                     del item  # see "no cycles" in `_chain`
                 del first  # the same
         finally:
             self._dealing = False
 
-    def _give_back(self, waiting: _Waiting[T], handed_over: T) -> None:
+    def _give_back(self, waiting: _Waiting[T], arrived: T) -> None:
+        if arrived is not waiting._item:  # as there
+            return
         number = waiting._number
         place = 0  # before all, unless others that had left before it have come back, too
         while place < len(self._pending) and self._pending[place][0] < number:
             place += 1
-        self._pending.insert(place, (number, handed_over))
+        self._pending.insert(place, (number, arrived))
         self._deal()
 
     def __aiter__(self) -> Self:

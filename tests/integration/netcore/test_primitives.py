@@ -172,6 +172,28 @@ class TestQueue:
 
         in_asyncio(test)
 
+    @pytest.mark.parametrize(("callback", "comes_back"), [(str, []), (lambda item: item, [1])], ids=["made", "passed"])
+    def test_of_an_item_on_its_way_through_a_callback_only_itself_comes_back(
+        self, callback: Callable[[int], Any], comes_back: list[int]
+    ) -> None:
+        async def test() -> None:
+            queue: DeferredQueue[int] = DeferredQueue()
+
+            async def consume() -> None:
+                item = await queue.get().addCallback(callback)
+                raise AssertionError(f"cancelled, it got {item}")
+
+            task = asyncio.create_task(consume())
+            while not queue.waiting:
+                await turn()
+            queue.put(1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert queue.pending == comes_back
+
+        in_asyncio(test)
+
     def test_consumers_share_the_items(self) -> None:
         async def test() -> None:
             queue: DeferredQueue[int] = DeferredQueue()
