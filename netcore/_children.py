@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from netcore._current import current_reactor
 from netcore._log import log_failure
 from netcore.defer import CancelledError, Deferred, ensureDeferred
-from netcore.defer._chain import CHAINED, PENDING, RUNNING, CancellingWaiter, Chain
+from netcore.defer._chain import PENDING, RUNNING, CancellingWaiter, Chain
 from netcore.defer._driver import CoroutineDriver
 from netcore.defer._unhandled import Told
 from netcore.threads import deferToThreadPool
@@ -244,20 +244,15 @@ class Child(CancellingWaiter):
             return
         loop = asyncio._get_running_loop()
         if loop is not None and isinstance(driver.waiting, Deferred) and driver.waiting._state == RUNNING:
-            # That one runs its callbacks, further up the stack, and takes no notice; but if they give it another one to
-            # wait for, it would.
-            loop.call_soon(self._withdraw_again, work, driver.waiting)
+            # That one runs its callbacks, further up the stack. They may give it another one to wait for, which would
+            # outlive the scope if this one gave up now.
+            loop.call_soon(self._withdraw, work)
+            return
         if driver.task is not None:
             driver.task.cancel(*self.message)
         else:  # the same, where no loop has run to go on with it later
             driver.withdraw(self.message)
             driver.go_on()
-
-    @staticmethod
-    def _withdraw_again(work: Deferred[Any], waited_for: Deferred[Any]) -> None:
-        driver: Any = work._canceller
-        if isinstance(driver, CoroutineDriver) and driver.waiting is waited_for and waited_for._state == CHAINED:
-            waited_for.cancel()
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
         """The coroutine has ended with *result*, or the thread's job."""

@@ -19,13 +19,14 @@ from typing import Any
 from netcore._current import reactor_where
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
-from netcore.defer._deferred import Deferred, cancel, set_awaiting
+from netcore.defer._deferred import Deferred, cancel_as_asked, set_awaiting
 from netcore.defer._errors import CancelledError, FailureGroup, FirstError
 from netcore.failure import Failure
 
-__all__ = ["Awaiting", "belongs_elsewhere", "says_cancelled"]
+__all__ = ["Awaiting", "belongs_elsewhere", "leave", "says_cancelled"]
 
 _PENDING: Any = object()
+_GIVEN_UP: Any = object()
 
 
 class Awaiting(Waiter):
@@ -34,12 +35,16 @@ class Awaiting(Waiter):
 
     __slots__ = ("_asked", "_asyncio_future_blocking", "_callbacks", "_message", "_outcome", "deferred", "loop")
 
-    deferred: Deferred[Any]
+    deferred: Deferred[Any]  # not there any more if the Task has given up
     _outcome: Any
     loop: asyncio.AbstractEventLoop | None  # of the Task that awaits; None: no Task does
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> None:
         """The Deferred has its result."""
+        if self._outcome is _GIVEN_UP:
+            leave(source, result)
+            del source, result
+            return
         self._outcome = result
         del result
         self._schedule()
@@ -97,21 +102,23 @@ class Awaiting(Waiter):
         return self.loop is not None and self._outcome is not _PENDING
 
     def cancelled(self) -> bool:
-        """Whether the Deferred was cancelled."""
+        """Whether the Deferred was cancelled, or is not waited for any more."""
+        if self._outcome is _GIVEN_UP:
+            return True
         if self._asked:
             return says_cancelled(self.deferred, self._outcome)
         return isinstance(self._outcome, Failure) and self._outcome.check(CancelledError) is not None
 
     def cancel(self, msg: str | None = None) -> bool:
-        """Cancel the Deferred; False if it has its result."""
+        """Cancel the Deferred, or give up waiting for it if that does nothing; False if it has its result."""
         if self.done():
             return False
         self._asked = True
         self._message = () if msg is None else (msg,)
-        if type(self.deferred).cancel is Deferred.cancel:
-            cancel(self.deferred, self._message)
-        else:
-            self.deferred.cancel()
+        if not cancel_as_asked(self.deferred, self._message) and self._outcome is _PENDING:
+            self._outcome = _GIVEN_UP
+            del self.deferred  # which has this for an entry
+            self._schedule()
         del self  # see "no cycles" in `_chain`
         return True
 
@@ -160,6 +167,14 @@ def says_cancelled(deferred: Chain, outcome: Any) -> bool:
     if isinstance(outcome.value, FailureGroup):
         return all(failure.check(CancelledError) for failure in outcome.value.failures)
     return outcome.check(CancelledError) is not None
+
+
+def leave(deferred: Chain, result: Any) -> None:
+    """*result* has come to somebody who had been cancelled and does not wait for *deferred* any more. It is still the
+    Deferred's; unless it is what came of that."""
+    if not isinstance(result, Failure) or not says_cancelled(deferred, result):
+        deferred._result = result
+    del deferred, result  # see "no cycles" in `_chain`
 
 
 def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:

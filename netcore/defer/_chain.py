@@ -91,12 +91,18 @@ class CancellingWaiter(Waiter):
 
     __slots__ = ()
 
-    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | bool | None:
         """Cancel what is waited for, unless it is a Deferred: that is returned, for the caller to cancel.
 
         Args:
             message: what a CancelledError is made with: nothing, or what an asyncio Task was cancelled with.
+        Returns: that Deferred; None: it was cancelled; False: there was nothing that would have taken notice.
         """
+        raise NotImplementedError
+
+    def not_heard(self, waited_for: Chain, message: tuple[Any, ...]) -> None:
+        """Nothing took notice when *waited_for*, which `pass_on_cancel` returned, was cancelled: it is for whoever
+        waits for it to give up."""
         raise NotImplementedError
 
 

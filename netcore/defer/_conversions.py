@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import belongs_elsewhere, says_cancelled
 from netcore.defer._chain import CancellingWaiter, caught
-from netcore.defer._deferred import Deferred, cancel, fail, set_conversions, succeed
+from netcore.defer._deferred import Deferred, cancel_as_asked, fail, set_conversions, succeed
 from netcore.defer._driver import start_awaitable, start_coroutine, start_generator
 from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure
@@ -63,8 +63,8 @@ class _CancelsFuture(CancellingWaiter):
     def __init__(self, future: asyncio.Future[Any]) -> None:
         self.future = future
 
-    def pass_on_cancel(self, message: tuple[Any, ...]) -> None:
-        self.future.cancel(*message)
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> bool | None:
+        return None if self.future.cancel(*message) else False  # done already: its result is on its way
 
 
 def _from_future(future: asyncio.Future[T]) -> Deferred[T]:
@@ -132,26 +132,18 @@ def _as_future(deferred: Deferred[T], loop: asyncio.AbstractEventLoop) -> asynci
             return
         message = _outcome_of(future).value.args  # type: ignore[union-attr]  # a Failure
         if get_ident() == deferred._thread:
-            _cancel(deferred, message)
+            cancel_as_asked(deferred, message)
         elif home is not None and home is not loop:
-            home.call_soon_threadsafe(_cancel, deferred, message)
+            home.call_soon_threadsafe(cancel_as_asked, deferred, message)
         elif (reactor := reactor_of_thread(deferred._thread)) is not None:
-            reactor.callFromThread(_cancel, deferred, message)
+            reactor.callFromThread(cancel_as_asked, deferred, message)
         else:  # its thread runs no loop
-            _cancel(deferred, message)
+            cancel_as_asked(deferred, message)
         del deferred  # see "no cycles" in `_chain`
 
     future.add_done_callback(partial(done, deferred))
     deferred.addBoth(arrived)
     return future
-
-
-def _cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
-    if type(deferred).cancel is Deferred.cancel:
-        cancel(deferred, message)
-    else:  # a subclass has its own way
-        deferred.cancel()
-    del deferred  # see "no cycles" in `_chain`
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:

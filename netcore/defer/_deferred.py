@@ -37,7 +37,16 @@ if TYPE_CHECKING:
 
     from netcore.interfaces import IReactorTime
 
-__all__ = ["Deferred", "SeveralAsOne", "cancel", "fail", "set_awaiting", "set_conversions", "succeed"]
+__all__ = [
+    "Deferred",
+    "SeveralAsOne",
+    "cancel",
+    "cancel_as_asked",
+    "fail",
+    "set_awaiting",
+    "set_conversions",
+    "succeed",
+]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -609,29 +618,102 @@ class SeveralAsOne(Deferred[Any]):
         raise NotImplementedError
 
 
-def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> None:
-    """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*."""
-    target: Any = deferred
-    left = [target]  # a loop, since 100,000 may wait for each other in a row
-    seen: dict[int, Any] = {}  # two that wait for each other can only be left alone
+def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> bool:
+    """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*.
+
+    Returns: whether those who wait for *deferred* will hear of it. Else there was nothing to be cancelled (it is
+        paused, or runs its callbacks, or so does what it waits for), and it is for them to give up.
+    """
+    if _is_simple(deferred):
+        _cancel_one(deferred, message)
+        try:
+            return not _is_stuck(deferred)
+        finally:
+            del deferred  # see "no cycles" in `_chain`
+    target: Any
+    waiter: Any = None
+    waited_for: Any = None
+    left: list[Any] = [deferred]  # a loop, since 100,000 may wait for each other in a row
+    # Each once, unless it waits for something new now; and none on behalf of what it waits for itself.
+    done: dict[tuple[int, int], Any] = {}
+    within: dict[int, Any] = {}
+    heard = [False]  # something took notice: for the caller, and for each that is `within`
+    changes = 0
     while left:
         target = left.pop()
-        if target is None or id(target) in seen:
+        if target.__class__ is tuple:  # what this one waits for was cancelled
+            target, waiter, waited_for = target
+            del within[id(target)]
+            if not heard.pop():
+                if waiter is None:
+                    continue
+                waiter.not_heard(waited_for, message)
+            heard[-1] = heard[-1] or not target._paused
             continue
-        seen[id(target)] = target
+        if id(target) in within:
+            continue
+        waiter = None
         if type(target).cancel is not Deferred.cancel and target is not deferred:  # a subclass has its own way
+            changes += 1
             target.cancel()
-        elif target._state == CHAINED:
-            left.append(target._result)
+            heard[-1] = heard[-1] or not _is_stuck(target)
+            continue
+        if target._state == CHAINED:
+            waited_for = target._result
+            key = id(target), id(waited_for)
         elif target._state != PENDING:
-            pass
+            continue
         elif isinstance(target, SeveralAsOne):
-            left += reversed(target._to_cancel())
+            waited_for = target._to_cancel()
+            key = id(target), changes
         elif isinstance(target._canceller, CancellingWaiter):
-            left.append(target._canceller.pass_on_cancel(message))
+            waiter = target._canceller
+            waited_for = waiter.pass_on_cancel(message)
+            if not isinstance(waited_for, Chain):
+                changes += 1
+                heard[-1] = heard[-1] or (waited_for is None and not target._paused)
+                continue
+            key = id(target), id(waited_for)
         else:
+            changes += 1
             _cancel_one(target, message)
-    del deferred, target, left, seen  # see "no cycles" in `_chain`
+            heard[-1] = heard[-1] or not _is_stuck(target)
+            continue
+        if key not in done:
+            done[key] = within[id(target)] = target, waited_for  # kept, since identifiers of what is gone come again
+            heard.append(False)
+            left.append((target, waiter, waited_for))
+            if isinstance(waited_for, Chain):
+                left.append(waited_for)
+            else:
+                left += reversed(waited_for)
+    del deferred, target, waiter, waited_for, left, done, within  # see "no cycles" in `_chain`
+    return heard[0]
+
+
+def _is_simple(target: Deferred[Any]) -> bool:
+    """Whether *target* has no result, and waits for nothing that would have to be cancelled in its place."""
+    simple = target._state == PENDING and not isinstance(target, SeveralAsOne)
+    return simple and not isinstance(target._canceller, CancellingWaiter)
+
+
+def _is_stuck(target: Chain) -> bool:
+    """Whether *target*, which was cancelled, has nothing to tell those who wait for it before something else comes."""
+    return target._state == RUNNING or (target._state >= FIRED and target._paused > 0)
+
+
+def cancel_as_asked(deferred: Deferred[Any], message: tuple[Any, ...]) -> bool:
+    """As `cancel`, by the method of *deferred* if that is a subclass's own."""
+    if type(deferred).cancel is Deferred.cancel:
+        try:
+            return cancel(deferred, message)
+        finally:
+            del deferred  # see "no cycles" in `_chain`
+    deferred.cancel()
+    try:
+        return not _is_stuck(deferred)
+    finally:
+        del deferred  # see "no cycles" in `_chain`
 
 
 def _cancel_one(target: Deferred[Any], message: tuple[Any, ...]) -> None:

@@ -12,12 +12,15 @@ is suspended already (``waiting``), who suspends it sets ``waiting`` *before* lo
 (two adjacent attribute operations, see `_chain`) goes on with it.
 
 Cancelling a coroutine's Deferred cancels what it waits for; the coroutine sees that fail and decides how it ends. It is
-never resumed from within the call if that was made by the coroutine itself.
+never resumed from within the call if that was made by the coroutine itself. Where cancelling what it waits for does
+nothing (that is paused, or runs its callbacks), the coroutine gives up waiting: it sees the CancelledError, and what it
+has waited for keeps its result.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable
 from contextvars import Context, copy_context
 from threading import get_ident
@@ -25,9 +28,9 @@ from types import CoroutineType, GeneratorType
 from typing import Any, TypeVar, cast
 
 from netcore._current import reactor_of_thread
-from netcore.defer._asyncio import Awaiting, belongs_elsewhere, says_cancelled
+from netcore.defer._asyncio import Awaiting, belongs_elsewhere, leave, says_cancelled
 from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
-from netcore.defer._deferred import Deferred, cancel, fail, logger, succeed
+from netcore.defer._deferred import Deferred, cancel_as_asked, fail, logger, succeed
 from netcore.defer._errors import CancelledError
 from netcore.defer._task import CoroutineTask, current_tasks
 from netcore.error import ReactorNotRunning
@@ -47,6 +50,7 @@ class Return(BaseException):
 
 
 _NOTHING: Any = object()
+_NO_MORE: Any = succeed(None)  # what is waited for by who has given up waiting, until it goes on
 
 
 class Driver(CancellingWaiter):
@@ -61,9 +65,21 @@ class Driver(CancellingWaiter):
         thread: whose it is.
         direct: the same, or 0: a value is not to be taken from where it comes from, but through `arrived`.
         loop: asyncio's, of that thread; None: there was none yet.
+        given_up: the Deferreds that still have this for an entry, though it does not wait for them any more.
     """
 
-    __slots__ = ("arrived", "context", "deferred", "direct", "generator", "loop", "thread", "unheard", "waiting")
+    __slots__ = (
+        "arrived",
+        "context",
+        "deferred",
+        "direct",
+        "generator",
+        "given_up",
+        "loop",
+        "thread",
+        "unheard",
+        "waiting",
+    )
 
     def __init__(self, generator: Any, context: Context) -> None:
         self.generator = generator
@@ -72,12 +88,23 @@ class Driver(CancellingWaiter):
         self.waiting: Any = None
         self.arrived: Any = _NOTHING
         self.unheard: BaseException | None = None
+        self.given_up: list[weakref.ref[Chain]] | None = None
         self.deferred: Any = Deferred(cast("Any", self))
         self.thread = self.direct = self.deferred._thread
 
     def run(self) -> Chain | None:
         """`advance` with what has arrived."""
         raise NotImplementedError
+
+    def has_left(self, source: Chain, result: Any) -> bool:
+        """Whether *result* comes from a *source* that this does not wait for any more; then it stays there."""
+        if self.waiting is not source:
+            for reference in self.given_up or ():
+                if reference() is source:
+                    cast("Any", self.given_up).remove(reference)
+                    leave(source, result)
+                    return True
+        return False
 
     def resume_otherwise(self) -> Chain | None:
         """As `_resume`, where what has arrived is no value, or from another thread, or comes when it does not wait."""
@@ -140,11 +167,11 @@ class Driver(CancellingWaiter):
         del future  # as in `_resume`
         self.go_on()
 
-    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | bool | None:
         """What is running right now takes no notice."""
         waiting = self.waiting
         if waiting is None:
-            return None
+            return False
         if not isinstance(waiting, Deferred):
             if not waiting.cancel(*message):
                 self.unheard = asyncio.CancelledError(*message)
@@ -153,6 +180,21 @@ class Driver(CancellingWaiter):
         else:
             self.unheard = CancelledError(*message)
         return None
+
+    def not_heard(self, waited_for: Chain, message: tuple[Any, ...]) -> None:
+        if self.waiting is waited_for and self.arrived is _NOTHING:
+            self.give_up(message)
+            following = self.resume_otherwise()
+            if following is not None:
+                run_on(following)
+                del following  # see "no cycles" in `_chain`
+
+    def give_up(self, message: tuple[Any, ...]) -> None:
+        """Wait no longer for the Deferred that it waits for: a CancelledError has arrived instead."""
+        self.given_up = self.given_up or []
+        self.given_up.append(weakref.ref(self.waiting))
+        self.waiting = _NO_MORE
+        self.arrived = Failure(CancelledError(*message))
 
 
 class _Turn(Deferred[None]):
@@ -170,11 +212,13 @@ class GeneratorDriver(Driver):
         return self.context.run(advance, self.generator, self.context, self, _NOTHING)
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
-        del source  # see "no cycles" in `_chain`
-        if not failed and self.waiting is not None and get_ident() == self.direct:
+        if not failed and self.waiting is source and get_ident() == self.direct:
+            del source  # see "no cycles" in `_chain`
             return self.context.run(advance, self.generator, self.context, self, result)
+        if self.given_up is not None and self.has_left(source, result):
+            return None
         self.arrived = result
-        del result  # as *source*
+        del source, result  # see "no cycles" in `_chain`
         return self.resume_otherwise()
 
 
@@ -226,8 +270,8 @@ class CoroutineDriver(Driver):
                 current_tasks[loop] = before
 
     def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
-        del source  # see "no cycles" in `_chain`
-        if not failed and self.waiting is not None and get_ident() == self.direct:
+        if not failed and self.waiting is source and get_ident() == self.direct:
+            del source  # see "no cycles" in `_chain`
             loop: Any = self.loop  # there is one, else it is not direct
             before = current_tasks.get(loop)
             current_tasks[loop] = self.task
@@ -238,8 +282,10 @@ class CoroutineDriver(Driver):
                     del current_tasks[loop]
                 else:
                     current_tasks[loop] = before
+        if self.given_up is not None and self.has_left(source, result):
+            return None
         self.arrived = result
-        del result  # as *source*
+        del source, result  # see "no cycles" in `_chain`
         return self.resume_otherwise()
 
     def take(self) -> Any:
@@ -257,7 +303,7 @@ class CoroutineDriver(Driver):
             self.unheard = None  # it was cancelled while it ran
         return elsewhere
 
-    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | None:
+    def pass_on_cancel(self, message: tuple[Any, ...]) -> Chain | bool | None:
         if self.task is not None and self.waiting is not None:
             self.task.given_up += 1
         following = super().pass_on_cancel(message)
@@ -281,11 +327,10 @@ class CoroutineDriver(Driver):
             self.asked = waiting, message
         self.direct = 0
         self.waiting = None  # so what arrives is kept
-        if type(waiting).cancel is Deferred.cancel:
-            cancel(waiting, message)
-        else:
-            waiting.cancel()
+        heard = cancel_as_asked(waiting, message)
         self.waiting = waiting
+        if not heard and self.arrived is _NOTHING:
+            self.give_up(message)
         return True
 
 

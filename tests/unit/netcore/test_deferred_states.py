@@ -9,12 +9,16 @@ deferred_states.txt says what happens. Each line is one state and one operation,
 
 What is told and seen only when the Deferred is let go afterwards stands in parentheses: it is unpaused, and fired with
 "value", or what it waits for with "inner".
+
+asyncio's CancelledError is told by its full name, with its message. The loop of Tasks and futures has its turns within
+an operation, and when the Deferred is let go; it does not run while callbacks do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -48,13 +52,16 @@ def said(result: Any) -> str:
         result = result.value
     if isinstance(result, list):
         return f"[{said(result[0])}]"
+    if isinstance(result, asyncio.CancelledError):
+        return f"asyncio.CancelledError({', '.join(result.args)})"
     return type(result).__name__ if isinstance(result, BaseException) else str(result)
 
 
 class Case:
     """A Deferred, the one it may wait for, and what was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.inner: Deferred[Any] = Deferred()
         self.deferred: Deferred[Any] = Deferred()
         self.others: list[Deferred[Any]] = []
@@ -68,6 +75,21 @@ class Case:
     def tell_from(self, other: Deferred[Any]) -> None:
         self.others.append(other)
         other.addBoth(self.tell)
+
+    def tell_from_future(self, future: asyncio.Future[Any]) -> None:
+        def done(future: asyncio.Future[Any]) -> None:
+            try:
+                self.tell(future.result())
+            except (asyncio.CancelledError, CancelledError, KeyError) as error:
+                self.tell(error)
+
+        future.add_done_callback(done)
+        self.turn()
+
+    def turn(self) -> None:
+        """Let the loop run what is ready, and what that makes ready."""
+        for _ in range(3):
+            self.loop.run_until_complete(asyncio.sleep(0))
 
     def state(self) -> str:
         paused = self.deferred.paused
@@ -90,6 +112,7 @@ class Case:
             self.deferred.callback("value")
         if not self.inner.called:
             self.inner.callback("inner")
+        self.turn()
         for one in [self.deferred, *self.others]:
             one.addErrback(lambda failure: None)  # the guard of the suite wants every failure to be somebody's
 
@@ -214,6 +237,59 @@ def chain(case: Case) -> None:
     case.deferred.chainDeferred(other)
 
 
+def cancel_what_awaits_it(case: Case) -> None:
+    async def waits() -> Any:
+        return await case.deferred
+
+    waiting = ensureDeferred(waits())
+    case.tell_from(waiting)
+    waiting.cancel()
+
+
+def cancel_the_task_of_what_awaits_it(case: Case) -> None:
+    """The current task of netcore's coroutine, which `asyncio.timeout` cancels."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def waits() -> Any:
+        tasks.extend(filter(None, [asyncio.current_task()]))
+        try:
+            return await case.deferred
+        except asyncio.CancelledError as error:
+            return error
+
+    async def begin() -> None:
+        case.tell_from(ensureDeferred(waits()))
+        tasks[0].cancel("because")
+
+    case.loop.run_until_complete(begin())
+    case.turn()
+
+
+def await_it_in_a_task(case: Case) -> asyncio.Task[Any]:
+    async def waits() -> Any:
+        return await case.deferred
+
+    task = case.loop.create_task(waits())
+    case.tell_from_future(task)
+    return task
+
+
+def cancel_a_task_that_awaits_it(case: Case) -> None:
+    await_it_in_a_task(case).cancel("because")
+    case.turn()
+
+
+def as_future(case: Case) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = case.deferred.asFuture(case.loop)
+    case.tell_from_future(future)
+    return future
+
+
+def cancel_its_future(case: Case) -> None:
+    as_future(case).cancel("because")
+    case.turn()
+
+
 OPERATIONS: dict[str, Callable[[Case], object]] = {
     "callback": lambda case: case.deferred.callback("late"),
     "errback": lambda case: case.deferred.errback(ZeroDivisionError()),
@@ -228,6 +304,12 @@ OPERATIONS: dict[str, Callable[[Case], object]] = {
     "addTimeout": time_out,
     "await": await_it,
     "yield": yield_it,
+    "await, cancelled": cancel_what_awaits_it,
+    "await, task cancelled": cancel_the_task_of_what_awaits_it,
+    "Task awaits": await_it_in_a_task,
+    "Task awaits, cancelled": cancel_a_task_that_awaits_it,
+    "asFuture": as_future,
+    "asFuture, cancelled": cancel_its_future,
     "returned": lambda case: case.tell_from(succeed(None).addCallback(lambda _: case.deferred)),
     "gathered": lambda case: case.tell_from(gatherResults([case.deferred], consumeErrors=True)),
     "inner fires": lambda case: case.inner.callback("inner"),
@@ -236,9 +318,15 @@ OPERATIONS: dict[str, Callable[[Case], object]] = {
 # ---------------------------------------------------------------------------------------------------------------- tests
 
 
-def walk(state: str, operation: str) -> list[str]:
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    with asyncio.Runner() as runner:
+        yield runner.get_loop()
+
+
+def walk(state: str, operation: str, loop: asyncio.AbstractEventLoop) -> list[str]:
     """A line of the table, as it comes out."""
-    case = Case()
+    case = Case(loop)
     STATES[state](case, operation)
     told, seen = case.told, list[str]()
     at_once = list(told)
@@ -258,8 +346,10 @@ def test_the_table_has_every_pair_of_state_and_operation() -> None:
 
 
 @pytest.mark.parametrize("line", TABLE, ids=lambda line: f"{line[0]}-{line[1]}")
-def test_every_operation_in_every_state_does_what_the_table_says(line: list[str]) -> None:
-    assert walk(*line[:2]) == line
+def test_every_operation_in_every_state_does_what_the_table_says(
+    line: list[str], loop: asyncio.AbstractEventLoop
+) -> None:
+    assert walk(line[0], line[1], loop) == line
 
 
 def test_a_cancelled_deferred_drops_one_result_and_refuses_the_next() -> None:
