@@ -17,6 +17,7 @@ from netcore.defer import (
     DeferredList,
     FailureGroup,
     FirstError,
+    ensureDeferred,
     fail,
     gatherResults,
     race,
@@ -190,3 +191,72 @@ def test_a_first_error_that_nobody_handled_is_reported_with_the_traceback_of_wha
     text = logging.Formatter().format(record)
     assert "in parse\n    return int(text)" in text
     assert "direct cause" in text
+
+
+def test_one_met_again_that_waits_for_something_new_is_cancelled_again() -> None:
+    retry: Deferred[str] = Deferred()
+    first: Deferred[str] = Deferred()
+    first.addErrback(lambda failure: retry)
+    together = gatherResults([DeferredList([first], consumeErrors=True), first], consumeErrors=True)
+    together.cancel()
+    assert retry.called
+    assert together.called
+
+
+def test_a_coroutine_met_again_that_waits_for_something_new_is_cancelled_again() -> None:
+    seen: list[str] = []
+
+    async def stubborn() -> None:
+        for attempt in ("first", "second"):
+            try:
+                await Deferred()
+            except CancelledError:
+                seen.append(attempt)
+
+    one = ensureDeferred(stubborn())
+    together = gatherResults([DeferredList([one]), gatherResults([one])])
+    together.cancel()
+    assert seen == ["first", "second"]
+    assert one.called
+
+
+def test_those_that_wait_for_each_other_can_be_cancelled() -> None:
+    one, other = Deferred[Any](), Deferred[Any]()
+    together = gatherResults([one, other, Deferred()], consumeErrors=True)
+    one.addCallback(lambda _: together)
+    other.addCallback(lambda _: one)
+    one.callback(None)
+    other.callback(None)
+    other.cancel()
+    assert isinstance(outcome_of(other), FirstError), "the third was cancelled"
+
+
+def test_a_coroutine_that_begins_anew_whenever_it_is_cancelled_ends_no_cancel() -> None:
+    parts: list[Deferred[Any]] = []
+
+    async def begins_anew() -> None:
+        while len(parts) < 100:
+            parts.append(Deferred())
+            try:
+                await gatherResults([parts[-1], around], consumeErrors=True)
+            except (CancelledError, FirstError):
+                pass
+
+    started: Deferred[None] = Deferred()
+    beginning = started.addCallback(lambda _: ensureDeferred(begins_anew()))
+    around = DeferredList([beginning], consumeErrors=True)
+    started.callback(None)
+    beginning.cancel()
+    assert [part.called for part in parts] == [True, False]
+
+
+def test_a_list_of_many_that_are_in_it_again_and_again_is_cancelled_in_a_few_steps() -> None:
+    slow: Deferred[Any] = Deferred()
+    slow.callback(None)
+    slow.pause()
+    last: Deferred[Any] = DeferredList([slow, slow])
+    for _ in range(60):  # 2 ** 60 ways lead to the first
+        last = DeferredList([last, last])
+    last.cancel()
+    slow.unpause()
+    assert last.called
