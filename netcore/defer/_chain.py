@@ -35,7 +35,8 @@ Invariants:
   and a frame its variables. So no function of ours that may be on the stack when a callback runs or a coroutine goes on
   still has a Failure in a variable when it returns: it would hold the traceback that holds it. Nor a Deferred that may
   hold one, or a method of one: so the failure that nobody handles is reported when the user's last reference to its
-  Deferred goes. (What a nested function refers to counts as its variable, and cannot be deleted.)
+  Deferred goes. (What a nested function refers to counts as its variable, and cannot be deleted.) An errback has one:
+  `raised_again`.
 - A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
   Deferred would cost 76 ns each); when it is collected still armed, it reports.
 """
@@ -61,6 +62,7 @@ __all__ = [
     "Waiter",
     "caught",
     "claim",
+    "raised_again",
     "rest",
     "run",
     "run_on",
@@ -192,6 +194,13 @@ def caught(error: BaseException) -> Failure:
     return Failure(error)
 
 
+def raised_again(error: BaseException, failure: Failure) -> Failure:
+    """*failure*, which an errback was given and whose *error* it has raised, as `Failure.trap` does. The errback's own
+    frame is left out of the traceback: it has *failure* in a variable, and would be in a cycle with it."""
+    error.__traceback__ = failure.tb
+    return failure
+
+
 def run(current: Chain) -> None:
     """Run the entries of *current*, if it has a result and is not paused, and then of all that waited for it."""
     if claim(current):
@@ -225,7 +234,7 @@ def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
         elif not failed:
             result = entry(result)
     except BaseException as error:  # whatever a callback raises is its result, SystemExit included
-        result = caught(error)
+        result = raised_again(error, result) if failed and error is result.value else caught(error)
     current._result = result
     if result is not None and isinstance(result, _Special):
         result = None  # see "no cycles"
@@ -313,7 +322,7 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
                 elif not failed:
                     result = entry(result)
             except BaseException as error:
-                result = caught(error)
+                result = raised_again(error, result) if failed and error is result.value else caught(error)
         if not chained:
             rest(current, result)
             if (current._first is not None or current._more is not None) and claim(current):

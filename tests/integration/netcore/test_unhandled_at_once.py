@@ -302,6 +302,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "a callback": lambda: Deferred().addCallback(boom).callback(1),
     "a later callback": lambda: Deferred().addCallback(lambda x: x).addCallback(boom).callback(1),
     "an errback": lambda: Deferred().addErrback(boom).errback(KeyError()),
+    "an errback that traps another": lambda: Deferred().addErrback(lambda f: f.trap(KeyError)).errback(OSError()),
     "a callback added late": lambda: maybeDeferred(int).addCallback(boom),
     "a callback for both, added late": lambda: maybeDeferred(int).addBoth(boom),
     "a callback with arguments, added late": lambda: maybeDeferred(int).addCallbacks(boom, boom, (1,)),

@@ -813,7 +813,7 @@ class TestMaking:
             elif how == "chained":
                 d.addCallback(lambda _: succeed(1).addCallback(explode))
             if passed_by:
-                d.addErrback(Failure.trap, ValueError)  # raises it again; a lambda would itself be in the traceback
+                d.addErrback(lambda f: f.trap(ValueError))  # raises it again
             if not late:
                 d.addErrback(lambda f: f.trap(ZeroDivisionError, KeyError) and None)
             if how == "errback":
@@ -826,3 +826,35 @@ class TestMaking:
                 d.addErrback(lambda f: f.trap(ZeroDivisionError, KeyError) and None)
         del d
         assert gc.collect() == 0
+
+    @pytest.mark.parametrize("adding", ["addErrback", "addBoth"])
+    @pytest.mark.parametrize("count", [1, 3])
+    @pytest.mark.parametrize("again", [lambda failure: failure.trap(KeyError), Failure.raiseException])
+    def test_an_errback_that_raises_it_again_keeps_none_of_its_variables(
+        self, again: Callable[[Failure], object], adding: str, count: int
+    ) -> None:
+        class Thing:
+            pass
+
+        things: list[weakref.ref[Thing]] = []
+
+        def errback(failure: Failure) -> None:
+            thing = Thing()
+            things.append(weakref.ref(thing))
+            again(failure)
+
+        gc.collect()
+        gc.disable()
+        try:
+            d: Deferred[Any] = Deferred()
+            seen: list[Failure] = []
+            d.addCallback(explode)
+            for _ in range(count):
+                getattr(d, adding)(errback)
+            d.addErrback(seen.append)
+            d.callback(1)
+            assert [thing() for thing in things] == [None] * count
+        finally:
+            gc.enable()
+        assert [frame[0] for frame in seen[0].frames] == ["explode"]
+        assert seen[0].value.__traceback__ is seen[0].tb

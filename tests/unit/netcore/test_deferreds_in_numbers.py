@@ -156,6 +156,50 @@ def raised_and_handled() -> None:
     d.callback(1)
 
 
+def let_pass_by_trap(adding: str) -> None:
+    def not_mine(failure: Any) -> None:
+        failure.trap(ZeroDivisionError)
+
+    d: Deferred[int] = Deferred()
+    getattr(d, adding)(not_mine)
+    d.errback(KeyError())
+    getattr(d, adding)(not_mine)
+    d.addErrback(ignore)
+
+
+def errback_that_traps_something_else() -> None:
+    let_pass_by_trap("addErrback")
+
+
+def callback_for_both_that_traps_something_else() -> None:
+    let_pass_by_trap("addBoth")
+
+
+def several_errbacks_that_trap_something_else() -> None:
+    def explode(result: Any) -> None:
+        raise KeyError
+
+    def not_mine(failure: Failure, *error_types: Any) -> None:
+        failure.trap(*error_types)
+
+    d: Deferred[int] = Deferred()
+    d.addCallback(explode)
+    for _ in range(3):
+        d.addErrback(not_mine, ZeroDivisionError)
+        d.addCallbacks(ignore, not_mine)
+    d.addErrback(ignore)
+    d.callback(1)
+
+
+def errbacks_that_raise_it_again() -> None:
+    def again(failure: Failure) -> None:
+        failure.raiseException()
+
+    d: Deferred[int] = Deferred()
+    d.addErrback(again).addErrback(again).addErrback(ignore)
+    d.errback(KeyError())
+
+
 def cancelled() -> None:
     d: Deferred[int] = Deferred(ignore)
     d.addErrback(ignore)
@@ -227,11 +271,15 @@ def several_in_a_race() -> None:
 
 # What is done, and how often: a million in all.
 DONE: dict[Callable[[], None], int] = {
-    just_fired: 340_000,
+    just_fired: 270_000,
     with_callbacks: 100_000,
     never_fired: 100_000,
     failed_and_handled: 40_000,
     raised_and_handled: 40_000,
+    errback_that_traps_something_else: 20_000,
+    callback_for_both_that_traps_something_else: 20_000,
+    several_errbacks_that_trap_something_else: 10_000,
+    errbacks_that_raise_it_again: 20_000,
     cancelled: 40_000,
     waiting_for_another: 40_000,
     inlinecallbacks_that_waits: 40_000,
