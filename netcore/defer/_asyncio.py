@@ -19,8 +19,9 @@ from typing import Any
 from netcore._current import reactor_where
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
-from netcore.defer._deferred import Deferred, cancel_as_asked, set_awaiting
+from netcore.defer._deferred import Deferred, cancel_as_asked, fail, set_awaiting
 from netcore.defer._errors import CancelledError, FailureGroup, FirstError
+from netcore.defer._unhandled import Told
 from netcore.failure import Failure
 
 __all__ = ["Awaiting", "belongs_elsewhere", "leave", "says_cancelled"]
@@ -112,6 +113,10 @@ class Awaiting(Waiter):
     def cancel(self, msg: str | None = None) -> bool:
         """Cancel the Deferred, or give up waiting for it if that does nothing; False if it has its result."""
         if self.done():
+            outcome = self._outcome
+            if isinstance(outcome, Failure) and not self.cancelled():
+                self._outcome = Told(outcome)
+                fail(outcome)  # to be reported: the Task will not raise it, but that it was cancelled
             return False
         self._asked = True
         self._message = () if msg is None else (msg,)

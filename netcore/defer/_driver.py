@@ -136,7 +136,10 @@ class Driver(CancellingWaiter):
         """What has arrived, once; and what is to be raised in its place."""
         result, self.arrived = self.arrived, _NOTHING
         if self.unheard is not None and result is not _NOTHING:
-            if not (isinstance(result, Failure) and result.check(CancelledError)):  # else an earlier cancel is heard
+            failed = isinstance(result, Failure)
+            if not failed or not result.check(CancelledError):  # else an earlier cancel is heard
+                if failed:
+                    fail(result)  # to be reported
                 result = Failure(self.unheard)
             self.unheard = None
         return result

@@ -19,12 +19,14 @@ from netcore.defer import (
     CancelledError,
     Deferred,
     DeferredList,
+    DeferredQueue,
     ensureDeferred,
     gatherResults,
     inlineCallbacks,
     race,
     succeed,
 )
+from netcore.failure import Failure
 from netcore.task import Clock
 from tests.integration.netcore.worlds import Run, everywhere, in_asyncio, turns
 from tests.support.guard import Logged
@@ -290,3 +292,74 @@ def test_what_is_given_up_is_not_kept() -> None:
             gc.enable()
 
     in_asyncio(test)
+
+
+class TestAFailureThatACancelForestalls:
+    """It was on its way when who awaits was cancelled: that raises a CancelledError, and the failure is reported."""
+
+    @staticmethod
+    async def cancel_after_failure(waiting: Any, fire: Callable[[], object], cancel: Callable[[], object]) -> None:
+        await turns()
+        fire()
+        cancel()
+        cancel()
+        with pytest.raises((CancelledError, asyncio.CancelledError)):
+            await waiting
+
+    def test_of_a_task(self, logged: Logged) -> None:
+        async def test() -> None:
+            d: Deferred[Any] = Deferred()
+            task = asyncio.create_task(wait_for(d))
+            await self.cancel_after_failure(task, lambda: d.errback(KeyError("lost")), task.cancel)
+
+        in_asyncio(test)
+        assert len(logged.take(KeyError)) == 1
+
+    @pytest.mark.parametrize("wait", [lambda d: ensureDeferred(wait_for(d)), yields], ids=["await", "yield"])
+    def test_of_a_coroutine_whose_deferred_another_thread_fires(self, wait: Any, logged: Logged) -> None:
+        async def test() -> None:
+            d: Deferred[Any] = Deferred()
+            waiting = wait(d)
+
+            def fire() -> None:
+                worker = threading.Thread(target=d.errback, args=(KeyError("lost"),))
+                worker.start()
+                worker.join()
+
+            await self.cancel_after_failure(waiting, fire, waiting.cancel)
+
+        in_asyncio(test)
+        assert len(logged.take(KeyError)) == 1
+
+    def test_of_a_reader_of_a_queue(self, logged: Logged) -> None:
+        async def test() -> None:
+            queue: DeferredQueue[Any] = DeferredQueue()
+            task = asyncio.create_task(wait_for(queue.get()))
+            await self.cancel_after_failure(task, lambda: queue.put(Failure(KeyError("lost"))), task.cancel)
+
+        in_asyncio(test)
+        assert len(logged.take(KeyError)) == 1
+
+    def test_is_not_told_twice_if_the_cancel_is_taken_back(self, logged: Logged) -> None:
+        """From Python 3.13 on, the Task goes on with the failure then."""
+
+        async def test() -> None:
+            d: Deferred[Any] = Deferred()
+            task = asyncio.create_task(wait_for(d))
+            await turns()
+            d.errback(KeyError("lost"))
+            task.cancel()
+            task.uncancel()
+            with pytest.raises((KeyError, asyncio.CancelledError)):
+                await task
+
+        in_asyncio(test)
+        assert len(logged.take(KeyError)) == 1
+
+    def test_is_no_news_if_it_was_cancelled_itself(self) -> None:
+        async def test() -> None:
+            d: Deferred[Any] = Deferred()
+            task = asyncio.create_task(wait_for(d))
+            await self.cancel_after_failure(task, lambda: d.errback(CancelledError()), task.cancel)
+
+        in_asyncio(test)
