@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import errno
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netcore.failure import Failure
@@ -31,15 +32,38 @@ class CancelledError(Exception):
 
 
 class TimeoutError(builtins.TimeoutError):
-    """A Deferred had no result in the time allowed. ``except TimeoutError`` with Python's own name catches it."""
+    """A Deferred had no result in the time allowed. ``except TimeoutError`` with Python's own name catches it.
 
-    def __init__(self, timeout: float | None = None, what: str = "Deferred") -> None:
-        super().__init__(timeout, what)
-        self.timeout = timeout
+    Args: nothing; the seconds that were allowed, and of what there was no result; or whatever else Python's own takes:
+        a text, or `errno.ETIMEDOUT` and what `OSError` has beside it.
+    Attributes: *timeout*, those seconds, or None.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        self.timeout: float | None = None
+        self._tells_time = not args or (len(args) <= 2 and _is_time(*args))
+        if self._tells_time:
+            super().__init__()  # OSError would take the seconds for an errno
+            self.args = args
+            self.timeout = args[0] if args else None
+        else:
+            super().__init__(*args)
 
     def __str__(self) -> str:
-        told = f"no result within {self.timeout} s" if self.timeout is not None else "no result in time"
-        return told if self.args[1] == "Deferred" else f"{self.args[1]}: {told}"
+        if not self._tells_time:
+            return super().__str__()
+        told = f"no result within {self.timeout:g} s" if self.timeout is not None else "no result in time"
+        what = self.args[1] if len(self.args) == 2 else "Deferred"
+        return told if what == "Deferred" else f"{what}: {told}"
+
+
+def _is_time(seconds: object, what: object = "Deferred") -> bool:
+    """Whether these, given to `TimeoutError`, are the time that was allowed: not a text, nor an errno and its text."""
+    if not isinstance(what, str) or isinstance(seconds, bool):
+        return False
+    if isinstance(seconds, int) and seconds == errno.ETIMEDOUT:  # the one that Python makes a TimeoutError of
+        return what == "Deferred"
+    return seconds is None or isinstance(seconds, (int, float))
 
 
 class NotACoroutineError(TypeError):

@@ -70,7 +70,7 @@ class DeferredFilesystemLock(FilesystemLock):
             self._calls[0] = self._clock.callLater(self._interval, self._look)
 
     def _give_up(self, timeout: float) -> None:
-        self._stop().errback(TimeoutError(timeout, f"lock {self.name}"))
+        self._stop().errback(TimeoutError(float(timeout), f"lock {self.name}"))
 
     def _stop(self) -> Deferred[None]:
         trying, self._trying = self._trying, None

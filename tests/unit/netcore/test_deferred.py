@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import copy
+import errno
 import functools
 import gc
 import logging
 import operator
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -332,6 +335,36 @@ class TestTimeouts:
         assert isinstance(seen[0].value, builtins.TimeoutError)
         assert seen[0].check(TimeoutError)
         assert str(seen[0].value) == "no result within 5 s"
+
+    @pytest.mark.parametrize(
+        ("args", "text", "seconds", "code"),
+        [
+            ((), "no result in time", None, None),
+            ((5,), "no result within 5 s", 5, None),
+            ((5, "Deferred"), "no result within 5 s", 5, None),
+            ((errno.ETIMEDOUT, "Deferred"), f"no result within {errno.ETIMEDOUT} s", errno.ETIMEDOUT, None),
+            ((2.5, "lock x"), "lock x: no result within 2.5 s", 2.5, None),
+            ((110.0, "lock x"), "lock x: no result within 110 s", 110.0, None),
+            ((None, "lock x"), "lock x: no result in time", None, None),
+            (("Server did not answer",), "Server did not answer", None, None),
+            (("Server", "did not answer"), "[Errno Server] did not answer", None, "Server"),
+            ((errno.ETIMEDOUT, "Timed out"), f"[Errno {errno.ETIMEDOUT}] Timed out", None, errno.ETIMEDOUT),
+            (
+                (errno.ETIMEDOUT, "Timed out", "a.sock"),
+                f"[Errno {errno.ETIMEDOUT}] Timed out: 'a.sock'",
+                None,
+                errno.ETIMEDOUT,
+            ),
+            (tuple(range(7)), "(0, 1, 2, 3, 4, 5, 6)", None, None),
+        ],
+    )
+    def test_its_error_takes_what_pythons_own_takes(
+        self, args: tuple[Any, ...], text: str, seconds: float | None, code: Any
+    ) -> None:
+        error = TimeoutError(*args)
+        for each in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert (str(each), each.timeout, each.errno) == (text, seconds, code)
+            assert each.args == error.args
 
     def test_a_result_in_time_stops_the_timer(self) -> None:
         clock = Clock()
