@@ -13,7 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netcore.reactors._turns import Turns
 
 __all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep", "turn"]
 
@@ -22,29 +25,35 @@ _LONGEST = 24 * 3600.0  # that a loop is asked to wait: see `_turns`
 _ENDING = frozenset({"shutdown_asyncgens", "shutdown_default_executor"})
 
 
-def turn(loop: asyncio.AbstractEventLoop, delay: float) -> None:
+def turn(loop: asyncio.AbstractEventLoop, delay: float, turns: Turns) -> None:
     """Have *loop*, which does not run, turn once, after waiting *delay* seconds at most for something to do.
 
     A loop that is told to stop beforehand does not wait; so asyncio's are told when their selector, which is asked in
     our name, has answered. uvloop tells nobody when something has happened: there it is *delay* seconds of turns,
-    unless a callback stops the loop. And it calls in one turn what was ready in the one before: without a delay it
-    takes two.
+    unless something of *turns* was served. And it calls in one turn what was ready in the one before: without a delay
+    it takes two.
     """
     selector = getattr(loop, "_selector", None)
-    ends: list[asyncio.Handle] = []  # cancelled when an exception was quicker: it is not to end the next run
-    if delay <= 0 and selector is not None:
+    ends: list[asyncio.Handle] = []  # cancelled when an exception was quicker: they are not to end the next run
+
+    def end_soon() -> None:
         ends.append(loop.call_soon(loop.stop))
-    elif delay <= 0:
-        ends.append(loop.call_soon(lambda: ends.append(loop.call_soon(loop.stop))))
-    else:
+
+    if delay > 0:
+        turns.on_served = end_soon
         limit = min(delay, _LONGEST)
         ends.append(loop.call_later(limit, loop.stop if selector is None else _nothing))
+    elif selector is None:
+        ends.append(loop.call_soon(end_soon))
+    else:
+        end_soon()
     try:
         if delay <= 0 or selector is None:
             loop.run_forever()
         else:
             _until_selected(loop, selector)
     finally:
+        turns.on_served = None
         for end in ends:
             end.cancel()
 

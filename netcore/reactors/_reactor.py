@@ -234,10 +234,8 @@ class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
         try:
             with self._entered():
                 self._turns.begin()
-                self._turns.on_served = self.loop.stop if delay else None
-                _loops.turn(self.loop, delay)
+                _loops.turn(self.loop, delay, self._turns)
         finally:
-            self._turns.on_served = None
             self._turns.end()
             self._life.move(Event.ENDED)
 
