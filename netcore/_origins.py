@@ -6,6 +6,9 @@ A *stack* is kept as plain tuples, since one is taken for every Deferred and har
 looked up when it is. It has the program's own frames: those of netcore and of the machinery beneath (asyncio,
 threading) say the same in every stack.
 
+In a thread's job that is no function of the program's (``reactor.callInThread(deferred.callback, 1)``) there is none.
+So `jobs` has where those that run were asked for.
+
 `Origins` keeps a record for an object without touching it: by ``id``, with a weak reference whose end takes the record
 away. A WeakKeyDictionary would call ``__hash__`` and ``__eq__``, which a subclass may have given another meaning.
 """
@@ -18,6 +21,7 @@ import os
 import selectors
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
@@ -26,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 from netcore.failure import _is_ours
 
-__all__ = ["Origins", "Patches", "Stack", "is_machinery", "place", "stack_here", "summary", "text_of"]
+__all__ = ["Made", "Origins", "Patches", "Stack", "is_machinery", "jobs", "place", "stack_here", "summary", "text_of"]
 
 R = TypeVar("R")
 
@@ -73,6 +77,19 @@ def stack_here() -> Stack:
         frame = frame.f_back
     found.reverse()
     return tuple(found)
+
+
+class Made:
+    """Where something was made or asked for, and when."""
+
+    __slots__ = ("since", "stack")
+
+    def __init__(self) -> None:
+        self.stack = stack_here()
+        self.since = time.monotonic()
+
+
+jobs: dict[int, Made] = {}  # by thread: of the one that runs there
 
 
 def summary(stack: Stack) -> traceback.StackSummary:

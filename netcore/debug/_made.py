@@ -7,13 +7,12 @@ of them. Ports, connections and connectors are few, and have one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
 from netcore import threadpool
-from netcore._origins import Origins, Patches, stack_here
+from netcore._origins import Made, Origins, Patches, jobs
 from netcore._timers import TimerQueue
 from netcore.threadpool import ThreadPool
 from netcore.transports._datagram_port import DatagramSocket
@@ -21,17 +20,7 @@ from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
 
-__all__ = ["PATCHES", "Made", "forget", "made_of", "made_with", "running_in"]
-
-
-class Made:
-    """Where something was made, and when."""
-
-    __slots__ = ("since", "stack")
-
-    def __init__(self) -> None:
-        self.stack = stack_here()
-        self.since = time.monotonic()
+__all__ = ["PATCHES", "forget", "made_of", "made_with", "running_in"]
 
 
 class _Arguments(dict[str, Any]):
@@ -48,7 +37,6 @@ class _Arguments(dict[str, Any]):
 
 
 _transports: Origins[Made] = Origins()
-_running: dict[int, Made] = {}  # by thread: of the job that runs there
 
 
 def made_with(arguments: dict[str, Any] | None) -> Made | None:
@@ -58,7 +46,7 @@ def made_with(arguments: dict[str, Any] | None) -> Made | None:
 
 def running_in(thread: int | None) -> Made | None:
     """Where the job was asked for that runs in *thread*, if that is known."""
-    return None if thread is None else _running.get(thread)
+    return None if thread is None else jobs.get(thread)
 
 
 def made_of(transport: Any) -> Made | None:
@@ -70,7 +58,7 @@ def made_of(transport: Any) -> Made | None:
 def forget() -> None:
     """Debugging is off."""
     _transports.clear()
-    _running.clear()
+    jobs.clear()
 
 
 def _timer(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,11 +80,11 @@ def _perform(original: Callable[..., None]) -> Callable[..., None]:
     def _perform(on_result: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         made = made_with(kwargs)
         if made is not None:
-            _running[get_ident()] = made
+            jobs[get_ident()] = made
         try:
             original(on_result, func, args, kwargs)
         finally:
-            _running.pop(get_ident(), None)
+            jobs.pop(get_ident(), None)
             del on_result, func, args, kwargs  # as in the original
 
     return _perform

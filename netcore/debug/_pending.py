@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TextIO
 
-from netcore._origins import Stack, is_machinery, place, summary, text_of
-from netcore.debug._made import Made, made_of, made_with, running_in
+from netcore._origins import Made, Stack, is_machinery, place, summary, text_of
+from netcore.debug._made import made_of, made_with, running_in
 from netcore.defer import Deferred
 from netcore.defer._chain import CHAINED, FIRED, PENDING
 from netcore.defer._debugging import DeferredOrigin, getDebugging, origins

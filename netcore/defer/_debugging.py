@@ -35,7 +35,7 @@ from typing import Any
 
 import netcore._log
 from netcore._current import reactor_of_thread
-from netcore._origins import Origins, Patches, Stack, is_machinery, stack_here, summary, text_of
+from netcore._origins import Origins, Patches, Stack, is_machinery, jobs, stack_here, summary, text_of
 from netcore.defer import _asyncio, _conversions, _driver, _unhandled
 from netcore.defer._chain import FIRED, PENDING, Chain
 from netcore.defer._deferred import Deferred
@@ -51,9 +51,13 @@ MOST_PLACES = 1000  # that a report is made for: code made up at run time could 
 
 
 class DeferredOrigin(_unhandled.Origin):
-    """Where a Deferred was made, and where it was fired, if it was."""
+    """Where a Deferred was made, and where it was fired, if it was.
 
-    __slots__ = ("coroutine", "fired", "fired_in", "loop", "made", "made_in", "since")
+    Attributes: *by_job*, a job of a thread has fired it that is no function of the program's, and *fired* is where that
+        was asked for; *waited_for*, where the Deferred was fired whose result it has taken last.
+    """
+
+    __slots__ = ("by_job", "coroutine", "fired", "fired_in", "loop", "made", "made_in", "since", "waited_for")
 
     def __init__(self, coroutine: str | None) -> None:
         self.made: Stack = stack_here()
@@ -64,13 +68,14 @@ class DeferredOrigin(_unhandled.Origin):
         self.coroutine = coroutine
         self.fired: Stack | None = None
         self.fired_in: str | None = None  # the other thread; by name, for it may have ended when the report is due
+        self.by_job = False
+        self.waited_for: Stack | None = None
 
-    def note_firing(self) -> Stack:
-        """It is fired here and now. Returns: where that is."""
-        self.fired = fired = stack_here()
+    def note_firing(self) -> None:
+        """It is fired here and now."""
+        self.fired, self.by_job = _firing()
         thread = get_ident()
         self.fired_in = None if thread == self.made_in else thread_name(thread)
-        return fired
 
     def text(self, failure: Failure) -> str:
         """For the report of *failure*, which nobody handled."""
@@ -81,12 +86,25 @@ class DeferredOrigin(_unhandled.Origin):
         text = f"\nThe {what} was made at\n{text_of(self.made)}"
         if self.fired is not None:
             where = "" if self.fired_in is None else f", in thread {self.fired_in},"
-            text += f"\nand {'fired' if coroutine is None else 'failed'}{where} at\n{text_of(self.fired)}"
+            text += f"\nand {'fired' if coroutine is None else 'failed'}{where} {_at(self.fired, self.by_job)}"
+        if self.waited_for is not None:
+            text += f"\nThe Deferred that it waited for was fired at\n{text_of(self.waited_for)}"
         return text
 
     def attributes(self) -> dict[str, Any]:
         """For the record of that report."""
         return {"madeAt": summary(self.made), "firedAt": None if self.fired is None else summary(self.fired)}
+
+
+def _firing() -> tuple[Stack, bool]:
+    """Where a Deferred is fired here and now, and whether that is where the job of this thread was asked for."""
+    fired = stack_here()
+    job = None if fired else jobs.get(get_ident())
+    return (fired, False) if job is None else (job.stack, True)
+
+
+def _at(fired: Stack, by_job: bool) -> str:
+    return f"{'by the call of it that was asked for ' if by_job else ''}at\n{text_of(fired)}"
 
 
 # Instead of a name: the coroutine never had to wait, and is gone. The traceback of what it failed with has its name.
@@ -192,9 +210,10 @@ def _note_firing(deferred: Deferred[Any]) -> None:
     if deferred._state != PENDING:
         return
     origin = origins.get(deferred)
-    fired = stack_here() if origin is None else origin.note_firing()
+    if origin is not None:
+        origin.note_firing()
     if deferred._thread != get_ident() and _belongs_to_a_loop(deferred, origin):
-        _report_thread(deferred, origin, fired)
+        _report_thread(deferred, origin)
 
 
 def _belongs_to_a_loop(deferred: Deferred[Any], origin: DeferredOrigin | None) -> bool:
@@ -219,19 +238,20 @@ def _running_home(deferred: Chain, origin: DeferredOrigin | None) -> asyncio.Abs
     return next((loop for loop in loops if loop is not None and loop.is_running()), None)
 
 
-def _report_thread(deferred: Deferred[Any], origin: DeferredOrigin | None, fired: Stack) -> None:
-    key = None if origin is None else origin.made[-1:], fired[-1:]
+def _report_thread(deferred: Deferred[Any], origin: DeferredOrigin | None) -> None:
+    fired, by_job = _firing()
+    key = (None if origin is None else origin.made[-1:], fired[-1:]) if fired else object()  # who knows how many places
     if key in _reported or len(_reported) >= MOST_PLACES:
         return
     _reported.add(key)
     logger.warning(
         "A Deferred made in thread %s was fired in thread %s: its callbacks run there, at the same time as what its "
         "reactor calls. Fire it by reactor.callFromThread(deferred.callback, result), or use threads.deferToThread(). "
-        "It was made %s\nand fired at\n%s",
+        "It was made %s\nand fired %s",
         thread_name(deferred._thread),
         thread_name(get_ident()),
         "before debugging was on" if origin is None else f"at\n{text_of(origin.made)}",
-        text_of(fired),
+        _at(fired, by_job),
         extra={"madeAt": None if origin is None else summary(origin.made), "firedAt": summary(fired)},
         stacklevel=4,
     )
@@ -247,10 +267,23 @@ def _fired_again(original: Callable[..., None]) -> Callable[..., None]:
                 raise
             where = f"{error}\nIt was made at\n{text_of(origin.made)}"
             if origin.fired is not None:
-                where += f"\nand fired at\n{text_of(origin.fired)}"
+                where += f"\nand fired {_at(origin.fired, origin.by_job)}"
             raise AlreadyCalledError(where) from None
 
     return _fired_again
+
+
+def _taken(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _resume(self: Chain, source: Chain, result: Any, failed: bool) -> Any:
+        origin, inner = origins.get(self), origins.get(source)
+        if origin is not None and inner is not None:
+            origin.waited_for = inner.waited_for or inner.fired or stack_here()  # the last: of a coroutine
+        try:
+            return original(self, source, result, failed)
+        finally:
+            del self, source, result
+
+    return _resume
 
 
 def _awaited(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -341,6 +374,7 @@ _FINISH = _driver._finish.__code__
 _PATCHES = Patches(
     [
         (Chain, "__init__", _made),
+        (Chain, "_resume", _taken),
         (Deferred, "callback", _fired_with_result),
         (Deferred, "errback", _fired_with_failure),
         (Deferred, "_fired_again", _fired_again),

@@ -357,6 +357,25 @@ def test_the_tutorials_way_to_fire_from_a_thread_is_reported(run: Any, debugging
     assert 'done("result")' in fired
 
 
+def test_one_that_is_itself_the_job_was_fired_where_that_was_asked_for(
+    run: Any, debugging: None, reports: Reports
+) -> None:
+    def ask_for_another(deferred: defer.Deferred[str]) -> None:
+        Reactor.current().callInThread(deferred.callback, "result")
+
+    async def main() -> list[str]:
+        first, second = defer.Deferred[str](), defer.Deferred[str]()
+        Reactor.current().callInThread(first.callback, "result")
+        ask_for_another(second)
+        return [await first, await second]
+
+    run(main)
+    texts = [text.split("and fired by the call of it that was asked for at")[1] for text in reports.texts]
+    assert len(texts) == 2
+    assert any('Reactor.current().callInThread(first.callback, "result")' in text for text in texts)
+    assert any('Reactor.current().callInThread(deferred.callback, "result")' in text for text in texts)
+
+
 def test_in_asyncio_too_without_any_reactor(debugging: None, reports: Reports) -> None:
     async def main() -> str:
         deferred: defer.Deferred[str] = defer.Deferred()

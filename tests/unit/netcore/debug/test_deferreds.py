@@ -27,8 +27,8 @@ def only(logged: Logged) -> logging.LogRecord:
     return record
 
 
-def in_a_thread(call: Callable[[], object]) -> None:
-    thread = Thread(target=call, name="some-worker")
+def in_a_thread(call: Callable[..., object], *args: Any) -> None:
+    thread = Thread(target=call, args=args, name="some-worker")
     thread.start()
     thread.join()
 
@@ -89,6 +89,36 @@ def test_a_list_is_reported_with_who_fired_its_last(logged: Logged) -> None:
     last.callback(2)
     del both, first, last
     assert "last.callback(2)" in only(logged).getMessage().split("and fired at")[1]
+
+
+def fire_outer(deferred: defer.Deferred[Any]) -> None:
+    deferred.callback(None)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_one_that_waited_for_others_is_reported_with_who_fired_the_last(depth: int, logged: Logged) -> None:
+    inner = waiting = make()
+    for _ in range(depth):
+        outer = make()
+        outer.addCallback(lambda _, waiting=waiting: waiting)
+        fire_outer(outer)
+        waiting = outer
+    fire(inner)
+    del inner, waiting, outer
+    text = only(logged).getMessage()
+    fired, waited_for = text.split("The Deferred that it waited for was fired at")
+    assert "in fire_outer\n" in fired.split("and fired at")[1]
+    assert "in fire\n    deferred.errback(" in waited_for
+
+
+def test_one_that_waited_for_a_coroutine_is_reported_with_who_ended_that(logged: Logged) -> None:
+    inner, outer = make(), make()
+    outer.addCallback(lambda _, inner=inner: generator(inner))
+    fire_outer(outer)
+    fire(inner)
+    del inner, outer
+    waited_for = only(logged).getMessage().split("The Deferred that it waited for was fired at")[1]
+    assert "in fire\n    deferred.errback(" in waited_for
 
 
 @defer.inlineCallbacks
@@ -198,6 +228,15 @@ def test_firing_in_a_thread_beside_the_global_reactor_is_reported_with_both_plac
     (record,) = reports.records
     assert record.madeAt[-1].name == "make"  # type: ignore[attr-defined]
     assert record.firedAt[-1].name.endswith("<lambda>")  # type: ignore[attr-defined]
+
+
+def test_reports_of_threads_that_no_function_of_the_program_runs_are_not_taken_for_the_same(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(netcore), "reactor", object())  # getattr() would make one
+    for _ in range(3):
+        in_a_thread(make().callback, 1)
+    assert len(reports.records) == 3
 
 
 def test_a_threads_own_deferreds_are_its_own(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
