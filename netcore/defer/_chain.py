@@ -322,7 +322,8 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
                 elif not failed:
                     result = entry(result)
             except BaseException as error:
-                result = raised_again(error, result) if failed and error is result.value else caught(error)
+                again = failed and error is result.value  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+                result = raised_again(error, result) if again else caught(error)  # pyright: ignore[reportArgumentType]
         if not chained:
             rest(current, result)
             if (current._first is not None or current._more is not None) and claim(current):

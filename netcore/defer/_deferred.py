@@ -630,7 +630,7 @@ def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> bool:
             return not _is_stuck(deferred)
         finally:
             del deferred  # see "no cycles" in `_chain`
-    target: Any
+    target: Any = None
     waiter: Any = None
     waited_for: Any = None
     left: list[Any] = [deferred]  # a loop, since 100,000 may wait for each other in a row
