@@ -28,7 +28,6 @@ from netcore.reactors import Reactor
 from netcore.reactors._reactor import live
 from netcore.threadpool import ThreadPool, _perform, _Worker
 from netcore.transports._datagram_port import DatagramSocket
-from netcore.transports._states import ConnectorState
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
@@ -193,7 +192,7 @@ def _transports(reactor: Reactor) -> Iterator[Pending]:
             yield _found_made("port", thing, made_of(thing))
         elif isinstance(thing, StreamTransport):
             yield _found_made("connection", thing, made_of(thing))
-        elif isinstance(thing, StreamConnector) and thing.state == ConnectorState.CONNECTING.value:
+        elif isinstance(thing, StreamConnector):  # it is kept while it is connecting
             yield _found_made("connector", thing, made_of(thing))
 
 

@@ -12,6 +12,7 @@ import pytest
 import netcore
 from netcore import debug, protocol
 from netcore.reactors import Reactor
+from netcore.threadpool import _Worker
 from tests.support.debugging import switched
 from tests.support.network import free_port
 
@@ -101,6 +102,30 @@ def test_jobs_of_a_pool_that_has_not_started(on: bool, reactor: Reactor) -> None
     reactor.callInThread(queued_job)
     (queued,) = found("job", "queued_job")
     check_place(queued, on, "reactor.callInThread(queued_job)")
+
+
+def test_a_job_that_was_handed_to_a_thread_which_has_not_begun_it(on: bool, run: Any, reactor: Reactor) -> None:
+    handed, go_on = threading.Event(), threading.Event()
+
+    class Held(_Worker):
+        """Takes its time."""
+
+        def run(self) -> None:
+            handed.set()
+            go_on.wait(DEADLINE)
+            super().run()
+
+    async def main() -> None:
+        monkeypatch.setattr("netcore.threadpool._Worker", Held)
+        reactor.callInThread(queued_job)
+        assert handed.wait(DEADLINE)
+        (waiting,) = found("job", "queued_job")
+        check_place(waiting, on, "reactor.callInThread(queued_job)")
+        go_on.set()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run(main)
+    assert found("job", "queued_job") == []
 
 
 class Quiet(protocol.Protocol):
@@ -202,6 +227,9 @@ def test_asyncio_tasks_of_an_attached_loop(on: bool) -> None:
         never.set_result(None)
         await task
         assert found("task", "mine") == []
+        asking = asyncio.current_task()
+        assert asking is not None
+        assert found("task", asking.get_name()) == []  # it asks
 
     asyncio.run(main())
 

@@ -891,6 +891,26 @@ def test_the_scope_waits_for_a_thread_that_it_cannot_stop(run: Run) -> None:
 
 
 @everywhere
+def test_a_thread_that_ends_in_time_is_not_waited_for_any_longer(run: Run) -> None:
+    async def main() -> None:
+        begun, over = threading.Event(), threading.Event()
+
+        def job() -> None:
+            begun.set()
+            over.wait(WAIT)
+
+        async with netcore.scope() as s:
+            s.deferToThread(job)
+            await asyncio.to_thread(begun.wait, WAIT)
+            s.cancel()
+            (waiting,) = [call for call in Reactor.current().getDelayedCalls() if "_give_up" in repr(call)]
+            over.set()
+        assert not waiting.active()
+
+    run(main)
+
+
+@everywhere
 def test_an_error_in_a_thread_is_the_scopes_even_if_it_was_cancelled(run: Run) -> None:
     async def main() -> None:
         job = Block(KeyError())

@@ -299,6 +299,7 @@ def test_it_is_a_million() -> None:
     assert sum(DONE.values()) == 1_000_000
 
 
+@pytest.mark.usefixtures("not_debugging")  # which remembers, and whose watching thread makes objects of its own
 @pytest.mark.parametrize("do", DONE, ids=lambda do: do.__name__)
 @pytest.mark.parametrize("in_a_loop", [False, True], ids=["", "loop"])
 def test_what_is_done_leaves_no_garbage_and_takes_no_memory(do: Callable[[], None], in_a_loop: bool) -> None:

@@ -285,7 +285,7 @@ class TestOurFrames:
         except RuntimeError:
             return Failure()
 
-    def test_they_are_left_out_everywhere(self) -> None:
+    def test_they_are_left_out_everywhere(self, not_debugging: None) -> None:
         failure = self.failed()
         assert "in raiseException" in failure.getTraceback()
         told = failure.getTraceback(elideFrameworkCode=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -252,7 +253,48 @@ def test_a_program_without_a_loop_may_fire_in_threads(reports: Reports, monkeypa
     assert reports.records == []
 
 
-def test_what_a_thread_without_a_loop_made_may_be_fired_by_others(reports: Reports) -> None:
+def test_what_was_made_where_another_loop_runs_now_is_reported_unless_that_loop_fires_it(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(vars(netcore), "reactor", raising=False)
+    loop = asyncio.new_event_loop()
+
+    async def make_one() -> defer.Deferred[Any]:
+        return make()
+
+    async def fire_one(deferred: defer.Deferred[Any]) -> None:
+        deferred.callback(None)
+
+    async def fire_one_elsewhere(deferred: defer.Deferred[Any]) -> None:
+        await asyncio.to_thread(in_a_thread, asyncio.run, fire_one(deferred))
+
+    def made_here() -> defer.Deferred[Any]:
+        return loop.run_until_complete(make_one())
+
+    in_a_thread(loop.run_until_complete, fire_one(made_here()))  # the loop has moved on to that thread
+    assert reports.records == []
+    loop.run_until_complete(fire_one_elsewhere(made_here()))
+    assert len(reports.records) == 1
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+def test_beside_a_reactor_that_does_not_run_a_loop_of_its_own_may_fire(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(netcore), "reactor", object())  # getattr() would make one
+
+    async def fire_one(deferred: defer.Deferred[Any]) -> None:
+        deferred.callback(None)
+
+    in_a_thread(asyncio.run, fire_one(make()))
+    assert reports.records == []
+
+
+def test_what_a_thread_without_a_loop_made_may_be_fired_by_others(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(netcore), "reactor", object())  # getattr() would make one
     made: list[defer.Deferred[Any]] = []
     in_a_thread(lambda: made.append(make()))
     made[0].callback(None)
@@ -317,6 +359,80 @@ def test_a_failure_logged_within_has_the_functions_that_wait(logged: Logged) -> 
     assert record.exc_info is not None
     names = [frame.name for frame in traceback.extract_tb(record.exc_info[2])]
     assert names == ["outermost", "within", "middle", "innermost"]
+
+
+async def gathers(inner: defer.Deferred[Any]) -> None:
+    await defer.gatherResults([make(), inner], consumeErrors=True)
+
+
+async def races(inner: defer.Deferred[Any]) -> None:
+    await defer.race([make(), inner])
+
+
+async def chains(inner: defer.Deferred[Any]) -> None:
+    chained = make()
+    chained.addCallback(lambda _: inner)
+    chained.callback(None)
+    await chained
+
+
+async def awaits(inner: defer.Deferred[Any]) -> None:
+    await inner
+
+
+def in_a_coroutine(function: Any, inner: defer.Deferred[Any]) -> Any:
+    return defer.ensureDeferred(function(inner))
+
+
+def in_a_task(function: Any, inner: defer.Deferred[Any]) -> Any:
+    return asyncio.get_running_loop().create_task(function(inner))
+
+
+@pytest.mark.parametrize("start", [in_a_coroutine, in_a_task])
+@pytest.mark.parametrize("function", [gathers, races, chains, awaits])
+def test_a_failure_seen_within_has_those_that_wait_through_something_else(start: Any, function: Any) -> None:
+    seen: list[list[str]] = []
+
+    async def main() -> None:
+        deferred = make()
+        inner = innermost(deferred)
+        inner.addErrback(lambda failure: seen.append(names_in(failure)) or failure)
+        waiting = start(function, inner)
+        await asyncio.sleep(0)
+        deferred.callback(None)
+        waiting.cancel()  # a race waits for more
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    assert seen == [[function.__name__, "innermost"]]
+
+
+async def raises_again(waited_for: defer.Deferred[Any], error: BaseException) -> None:
+    await waited_for
+    raise error
+
+
+async def waits_twice(first: defer.Deferred[Any], seen: list[list[str]]) -> None:
+    try:
+        await first
+    except ZeroDivisionError as error:
+        waited_for = make()
+        again = defer.ensureDeferred(raises_again(waited_for, error))
+        again.addErrback(lambda failure: seen.append(names_in(failure)) or failure)
+        asyncio.get_running_loop().call_soon(waited_for.callback, None)
+        await again
+
+
+def test_a_function_that_waits_and_is_in_the_traceback_already_is_shown_once() -> None:
+    seen: list[list[str]] = []
+
+    async def main() -> None:
+        with contextlib.suppress(ZeroDivisionError):
+            await defer.ensureDeferred(waits_twice(innermost(defer.succeed(None)), seen))
+
+    asyncio.run(main())
+    assert [names.count("waits_twice") for names in seen] == [1]
 
 
 def test_two_that_wait_for_each_other_are_shown_once() -> None:

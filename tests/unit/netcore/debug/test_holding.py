@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import FrameType
+from types import FrameType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from netcore._timers import DelayedCall
 from netcore.debug._holding import Judge, base_of, callback_in, frames_above
+from netcore.defer._chain import run_on
+from netcore.reactors._selector import DirectSelector
+from netcore.reactors._threadcalls import ThreadCalls
+from netcore.reactors._turns import Turns
 
 
 def reported(judge: Judge, samples: list[tuple[float, object]]) -> list[tuple[float, object, float]]:
@@ -167,8 +173,29 @@ def test_a_thread_that_runs_no_loop_runs_no_callback() -> None:
     assert callback_in(frames) is None
 
 
+def stack_of(*functions: Any) -> list[FrameType]:
+    """Frames, as far as `callback_in` looks at them."""
+    return [cast("FrameType", SimpleNamespace(f_code=function.__code__)) for function in functions]
+
+
+BELOW = (asyncio.BaseEventLoop._run_once, asyncio.Handle._run)  # type: ignore[attr-defined]  # typeshed
+
+
+@pytest.mark.parametrize(
+    "function", [run_on, ThreadCalls.drain, Turns._run_timers, DirectSelector._dispatch], ids=lambda one: one.__name__
+)
+def test_what_makes_one_call_after_another_is_no_callback_itself(function: Any) -> None:
+    assert callback_in(stack_of(*BELOW, function)) is None
+    assert callback_in(stack_of(*BELOW, function, stack_of)) == (4, 3)  # what it calls is
+
+
+def test_what_makes_one_call_is_its_callback_where_that_has_no_frames() -> None:
+    assert callback_in(stack_of(*BELOW)) == (2, 1)
+    assert callback_in(stack_of(*BELOW, Turns._run_timers, DelayedCall.call)) == (4, 3)
+
+
 def test_a_loop_that_only_runs_itself_runs_no_callback() -> None:
-    def stack_of(function: str) -> FrameType | None:
+    def frame_of(function: str) -> FrameType | None:
         frame: FrameType | None = sys._getframe()
         while frame is not None and frame.f_code.co_name != function:
             frame = frame.f_back
@@ -179,7 +206,7 @@ def test_a_loop_that_only_runs_itself_runs_no_callback() -> None:
 
     def look() -> None:
         frames: list[FrameType] = []
-        frames_above(stack_of("_run_once"), 0, frames)
+        frames_above(frame_of("_run_once"), 0, frames)
         seen.append([frame.f_code.co_name for frame in frames])
         seen.append(callback_in(frames))
         frames.clear()
