@@ -26,6 +26,7 @@ from netcore.defer._debugging import DeferredOrigin, getDebugging, origins
 from netcore.defer._waiting import driver_of, entries_of, frames_of
 from netcore.reactors import Reactor
 from netcore.reactors._reactor import live
+from netcore.task import LoopingCall
 from netcore.threadpool import ThreadPool, _perform, _Worker
 from netcore.transports._datagram_port import DatagramSocket
 from netcore.transports._stream import StreamTransport
@@ -181,9 +182,11 @@ def _of_reactors() -> Iterator[Pending]:
 
 def _timers(reactor: Reactor) -> Iterator[Pending]:
     for call in reactor.getDelayedCalls():
-        arguments = call._kwargs
+        func, arguments = call._func, call._kwargs
         if call.active():  # if not, it was called or cancelled this moment, in its own thread
-            yield _found_made("timer", call, made_with(arguments))
+            looping = getattr(func, "__self__", None)
+            text = f"{_repr(looping)}, by {_repr(call)}" if isinstance(looping, LoopingCall) else call
+            yield _found_made("timer", text, made_with(arguments))
 
 
 def _transports(reactor: Reactor) -> Iterator[Pending]:

@@ -207,7 +207,7 @@ def _fired_with_failure(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _note_firing(deferred: Deferred[Any]) -> None:
-    if deferred._state != PENDING:
+    if deferred._state != PENDING or not getDebugging():  # a bound method was taken while it was on
         return
     origin = origins.get(deferred)
     if origin is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import netcore
-from netcore import debug, protocol
+from netcore import debug, protocol, task
 from netcore.reactors import Reactor
 from netcore.threadpool import _Worker
 from tests.support.debugging import switched
@@ -52,6 +52,17 @@ def test_timers(on: bool, reactor: Reactor) -> None:
     check_place(waiting, on, "call = reactor.callLater(1000, some_timer)")
     call.cancel()
     assert found("timer", "some_timer") == []
+
+
+def test_a_timer_of_a_loopingcall_says_what_is_called(on: bool, reactor: Reactor) -> None:
+    looping = task.LoopingCall(some_timer)
+    looping.clock = reactor
+    stopped = looping.start(1000, now=False)
+    (waiting,) = found("timer", "some_timer")
+    assert waiting.what.startswith("<LoopingCall of some_timer every 1000 s, running>, by <DelayedCall")
+    check_place(waiting, on, "stopped = looping.start(1000, now=False)")
+    looping.stop()
+    assert stopped.called
 
 
 def some_job(begun: threading.Event, over: threading.Event) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import netcore
 from netcore import defer
+from netcore.defer import _debugging
 from netcore.failure import Failure
 from tests.support.debugging import Reports
 from tests.support.guard import Logged
@@ -238,6 +239,18 @@ def test_reports_of_threads_that_no_function_of_the_program_runs_are_not_taken_f
     for _ in range(3):
         in_a_thread(make().callback, 1)
     assert len(reports.records) == 3
+
+
+def test_a_method_taken_while_debugging_was_on_reports_nothing_when_it_is_off(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(netcore), "reactor", object())  # getattr() would make one
+    taken = [make().callback, make().addErrback(lambda _: None).errback]
+    defer.setDebugging(False)
+    in_a_thread(taken[0], None)
+    in_a_thread(taken[1], OSError())
+    assert reports.records == []
+    assert len(_debugging.origins) == 0
 
 
 def test_a_threads_own_deferreds_are_its_own(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
