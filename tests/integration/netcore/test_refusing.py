@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from netcore.defer import Deferred
-from netcore.protocol import Factory, Protocol
+from netcore.protocol import DatagramProtocol, Factory, Protocol
 from netcore.reactors import Reactor
 from netcore.task import deferLater
 from netcore.transports import _spare, _stream_port
@@ -162,6 +162,7 @@ def test_one_spare_descriptor_serves_all_ports_of_a_reactor(
     reactor: Reactor, run: Run, peers: Peers, logged: Logged
 ) -> None:
     async def main() -> None:
+        reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")  # what watching needs by itself is there then
         before = descriptors()
         ports = [listen(reactor, Server()) for _ in range(4)]
         assert descriptors() == before + 4 + 1
