@@ -94,12 +94,15 @@ class Failure(_Special):
             self.tb = exc_tb if exc_tb is not None else exc_value.__traceback__  # type: ignore[union-attr]
         except AttributeError:  # looking before costs 10 % of all this
             if not isinstance(exc_value, Failure):
-                raise TypeError(f"Failure() takes an exception, not {exc_value!r}") from None
+                raise _no_exception(exc_value) from None
             self.tb = exc_value.tb
             exc_type = exc_type or exc_value.type
             exc_value = exc_value.value
+        kind: Any = exc_value.__class__
+        if kind is type:  # a class has a __traceback__, too
+            raise _no_exception(exc_value)
         self.value = exc_value  # type: ignore[assignment]
-        self.type = exc_type or exc_value.__class__  # type: ignore[assignment]
+        self.type = exc_type or kind
 
     # Asking what it is
 
@@ -263,6 +266,10 @@ class Failure(_Special):
             return (_unpickled, (value, self.getTraceback()))
         there = self.value.__cause__
         return (_unpickled, (value, there.args[0] if isinstance(there, _TracebackThere) else ""))
+
+
+def _no_exception(given: object) -> TypeError:
+    return TypeError(f"Failure() takes an exception, not {given!r}")
 
 
 def _unpickled(value: BaseException, text: str) -> Failure:

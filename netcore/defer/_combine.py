@@ -18,6 +18,18 @@ SUCCESS = True
 FAILURE = False
 
 
+def deferreds_of(given: Iterable[Deferred[Any]]) -> list[Deferred[Any]]:
+    """*given* as a list, which must be of Deferreds: found out before any is touched."""
+    deferreds = list(given)
+    for one in deferreds:
+        if one.__class__ is not Deferred and not isinstance(one, Deferred):
+            raise TypeError(
+                f"Deferreds are collected, not {one!r}: make one by ensureDeferred() of a coroutine, by "
+                "Deferred.fromFuture() of an asyncio future, by succeed() of a value"
+            )
+    return deferreds
+
+
 class _Item(Waiter):
     """The entry of a `DeferredList` in one of its Deferreds (−30 % against a callback with an argument)."""
 
@@ -60,6 +72,7 @@ class DeferredList(SeveralAsOne):
     Attributes: *resultList*, what it fires with, None for those that have not fired; *finishedCount*, how many have;
         *fireOnOneCallback*, *fireOnOneErrback*, *consumeErrors*.
     Returns: a Deferred. Cancelling it cancels those that have not fired.
+    Raises: TypeError: something in the list is no Deferred.
     """
 
     _bare = False  # with the results themselves instead of pairs
@@ -72,7 +85,7 @@ class DeferredList(SeveralAsOne):
         consumeErrors: bool = False,
     ) -> None:
         super().__init__()
-        self._deferreds = list(deferredList)
+        self._deferreds = deferreds_of(deferredList)
         self.resultList: list[Any] = [None] * len(self._deferreds)
         self._missing = len(self._deferreds)
         self.fireOnOneCallback = fireOnOneCallback
@@ -106,6 +119,7 @@ def gatherResults(deferredList: Iterable[Deferred[T]], consumeErrors: bool = Fal
         consumeErrors: the failures of *deferredList* count as handled; without, each that is still its Deferred's when
             that goes is reported.
     Returns: Deferred. Cancelling it cancels those that have not fired.
+    Raises: TypeError: something in *deferredList* is no Deferred.
     Fails with: FirstError, as soon as one fails.
     """
     return _Gathered(deferredList, fireOnOneErrback=True, consumeErrors=consumeErrors)
@@ -168,10 +182,10 @@ def race(ds: Iterable[Deferred[T]]) -> Deferred[tuple[int, T]]:
     The Deferreds are used up: whatever they end with counts as handled, and they go on with None.
 
     Returns: Deferred firing with ``(index, result)``, the place in *ds* and the result. Cancelling it cancels all.
-    Raises: ValueError: *ds* is empty, so that nothing could ever come.
+    Raises: ValueError: *ds* is empty, so that nothing could ever come. TypeError: something in *ds* is no Deferred.
     Fails with: FailureGroup, if all fail (also when it is cancelled).
     """
-    deferreds = list(ds)
+    deferreds = deferreds_of(ds)
     if not deferreds:
         raise ValueError("race() needs at least one Deferred: with none, there is nothing to wait for")
     return _Race(deferreds)

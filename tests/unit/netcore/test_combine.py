@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import Callable
@@ -260,3 +261,24 @@ def test_a_list_of_many_that_are_in_it_again_and_again_is_cancelled_in_a_few_ste
     last.cancel()
     slow.unpause()
     assert last.called
+
+
+async def something() -> None:
+    pass
+
+
+@pytest.mark.parametrize("several", [gatherResults, DeferredList, race])
+@pytest.mark.parametrize(
+    "make",
+    [lambda loop: something(), lambda loop: loop.create_future(), lambda loop: 1, lambda loop: None],
+    ids=["coroutine", "future", "value", "None"],
+)
+def test_of_deferreds_only(several: Callable[[list[Any]], Any], make: Callable[[Any], Any]) -> None:
+    before: Deferred[int] = Deferred()
+    with asyncio.Runner() as runner:
+        wrong = make(runner.get_loop())
+        with pytest.raises(TypeError, match=r"ensureDeferred.*fromFuture"):
+            several([before, wrong, Deferred()])
+    assert before._first is None, "nothing was done"
+    if asyncio.iscoroutine(wrong):
+        wrong.close()

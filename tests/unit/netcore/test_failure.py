@@ -61,6 +61,12 @@ def test_without_an_exception_says_what_it_needs() -> None:
         Failure()
 
 
+@pytest.mark.parametrize("wrong", [ValueError, BaseException, ExceptionGroup, "text", 1])
+def test_of_anything_but_an_exception_it_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="takes an exception, not"):
+        Failure(wrong)
+
+
 def test_check_takes_classes_and_names() -> None:
     failure = Failure(KeyError("k"))
     assert failure.check(ValueError, LookupError) is LookupError
