@@ -133,10 +133,14 @@ def deferred_data(results: DeferredResults) -> dict[str, Any]:
 
 def idle_text(results: IdleResults) -> str:
     """A table of the systems, and those that cannot run here."""
+    ours = results.bytes_each.get(OURS)
     rows = [
-        [name, number(each), number(results.cpu_each[name]), number(results.bytes_each[OURS] / each)]
-        if OURS in results.bytes_each
-        else [name, number(each), number(results.cpu_each[name]), NOTHING]
+        [
+            name,
+            number(each),
+            number(results.cpu_each[name]),
+            NOTHING if ours is None or not each else number(ours / each),
+        ]
         for name, each in results.bytes_each.items()
     ]
     parts = [f"idle: {results.connections:,} connections, none of them lost: each has echoed a message at the end", ""]

