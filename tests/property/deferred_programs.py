@@ -319,15 +319,17 @@ class Model:
         self.paused -= 1
         self.go()
 
-    def cancel(self, seen: tuple[Any, ...] = ()) -> None:
+    def cancel(self, seen: tuple[Any, ...] = ()) -> bool:
+        """Returns: whether those who wait for this will hear of it."""
         if self in seen:
-            return
+            return False
         if self.chained is not None:
-            self.chained.cancel((*seen, self))
-        elif not self.called:
-            self.give_up((*seen, self))
+            heard = self.chained.cancel((*seen, self))
+        else:
+            heard = not self.called and self.give_up((*seen, self))
+        return heard and not self.paused
 
-    def give_up(self, seen: tuple[Any, ...]) -> None:
+    def give_up(self, seen: tuple[Any, ...]) -> bool:
         canceller, self.canceller = self.canceller, None
         if canceller is None:
             self.drops_one = True
@@ -336,6 +338,7 @@ class Model:
                 canceller(self)
         if not self.called:
             self.errback(CancelledError())
+        return True
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield self)
@@ -418,12 +421,30 @@ class ModelCoroutine(Model):
                 break
             result = waits_for.take()
         self.waits_for = waits_for
-        waits_for.entries.append((self.step, self.step))
+
+        def arrived(result: Any) -> Any:
+            if self.waits_for is not waits_for:  # it has given up
+                return None if _says_cancelled(result) else result, None
+            return self.step(result)
+
+        waits_for.entries.append((arrived, arrived))
         return None, None
 
-    def give_up(self, seen: tuple[Any, ...]) -> None:
-        if self.waits_for is not None:
-            self.waits_for.cancel(seen)
+    def give_up(self, seen: tuple[Any, ...]) -> bool:
+        waits_for = self.waits_for
+        if waits_for is None:
+            return False
+        if not waits_for.cancel(seen) and self.waits_for is waits_for:
+            _, ended = self.step(Failure(CancelledError()))
+            if ended is not None:
+                ended.go()
+        return True
+
+
+def _says_cancelled(result: Any) -> bool:
+    while isinstance(result, Failure) and isinstance(result.value, FirstError):
+        result = result.value.subFailure
+    return isinstance(result, Failure) and isinstance(result.value, CancelledError)
 
 
 class ModelList(Model):
@@ -454,9 +475,11 @@ class ModelList(Model):
     def finished(self) -> Any:
         return self.results
 
-    def give_up(self, seen: tuple[Any, ...]) -> None:
+    def give_up(self, seen: tuple[Any, ...]) -> bool:
+        heard = False
         for deferred in self.deferreds:
-            deferred.cancel(seen)
+            heard = deferred.cancel(seen) or heard
+        return heard
 
 
 class ModelGathered(ModelList):
