@@ -76,7 +76,7 @@ class TCP6ServerEndpoint(TCP4ServerEndpoint):
 
 @implementer(IStreamClientEndpoint)
 class TCP4ClientEndpoint:
-    """A TCP server to connect to, over IPv4.
+    """A TCP server to connect to: an address, or a name, whose addresses are tried as `IReactorTCP.connectTCP` does.
 
     Args:
         reactor: what connects.
