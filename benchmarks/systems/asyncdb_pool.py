@@ -42,7 +42,6 @@ class OnReactor:
     def stop(self) -> None:
         self._host.call(self._pool.close)
         self._host.stop()
-        self._host.reactor.dispose()
 
 
 class InAsyncio(AsyncioSystem):

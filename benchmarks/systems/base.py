@@ -73,9 +73,11 @@ class ReactorHost:
         return outcome.result(ROUND_TIMEOUT)
 
     def stop(self) -> None:
-        """Stop it; returns when it has stopped."""
+        """Stop it; returns when it has stopped, and given everything back."""
         self.reactor.callFromThread(self.reactor.stop)
         self._ended.result(ROUND_TIMEOUT)
+        if hasattr(self.reactor, "dispose"):  # Twisted's cannot be run again, either
+            self.reactor.dispose()
 
 
 class CallbackClients:

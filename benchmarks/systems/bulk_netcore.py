@@ -38,4 +38,3 @@ class Server:
 
     def stop(self) -> None:
         self._host.stop()
-        self._host.reactor.dispose()

@@ -27,4 +27,3 @@ class Server:
 
     def stop(self) -> None:
         self._host.stop()
-        self._host.reactor.dispose()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from time import perf_counter
-from typing import Any
 
 from benchmarks.people import WrongAnswer
 from benchmarks.systems.base import ROUND_TIMEOUT, AsyncioProgram, ReactorHost
@@ -48,21 +47,12 @@ def flood(call_from_thread: Callable[..., object], operations: int) -> list[floa
     return outcome.result(ROUND_TIMEOUT)
 
 
-class OnReactor:
+class OnReactor(ReactorHost):
     """The system, on a reactor."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._host = ReactorHost(reactor)
-
-    def start(self) -> None:
-        self._host.start()
 
     def round(self, operations: int) -> list[float]:
         """One round."""
-        return flood(self._host.reactor.callFromThread, operations)
-
-    def stop(self) -> None:
-        self._host.stop()
+        return flood(self.reactor.callFromThread, operations)
 
 
 class Netcore(OnReactor):
@@ -70,10 +60,6 @@ class Netcore(OnReactor):
 
     def __init__(self, loop: str = "asyncio") -> None:
         super().__init__(Reactor(loop))
-
-    def stop(self) -> None:
-        super().stop()
-        self._host.reactor.dispose()
 
 
 class Asyncio(AsyncioProgram):

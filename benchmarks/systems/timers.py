@@ -109,22 +109,13 @@ class LoopRound(Round):
         return time
 
 
-class OnReactor:
+class OnReactor(ReactorHost):
     """The system, on a reactor."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._host = ReactorHost(reactor)
-
-    def start(self) -> None:
-        self._host.start()
 
     def round(self, operations: int) -> list[float]:
         """One round."""
-        outcome: Future[list[float]] = self._host.call(ReactorRound(operations, self._host.reactor).begin)
+        outcome: Future[list[float]] = self.call(ReactorRound(operations, self.reactor).begin)
         return outcome.result(ROUND_TIMEOUT)
-
-    def stop(self) -> None:
-        self._host.stop()
 
 
 class Netcore(OnReactor):
@@ -132,10 +123,6 @@ class Netcore(OnReactor):
 
     def __init__(self, loop: str = "asyncio") -> None:
         super().__init__(Reactor(loop))
-
-    def stop(self) -> None:
-        super().stop()
-        self._host.reactor.dispose()
 
 
 class Asyncio(AsyncioProgram):
