@@ -206,6 +206,17 @@ def _fired_with_failure(original: Callable[..., None]) -> Callable[..., None]:
     return errback
 
 
+def _fired_by_another(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _fire(self: Deferred[Any], result: Any) -> Any:
+        _note_firing(self)
+        try:
+            return original(self, result)
+        finally:
+            del self, result
+
+    return _fire
+
+
 def _note_firing(deferred: Deferred[Any]) -> None:
     if deferred._state != PENDING or not getDebugging():  # a bound method was taken while it was on
         return
@@ -377,6 +388,7 @@ _PATCHES = Patches(
         (Chain, "_resume", _taken),
         (Deferred, "callback", _fired_with_result),
         (Deferred, "errback", _fired_with_failure),
+        (Deferred, "_fire", _fired_by_another),
         (Deferred, "_fired_again", _fired_again),
         (Deferred, "__await__", _awaited),
         (_driver, "_finish", _coroutine_ended),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Deferred",
     "SeveralAsOne",
+    "Target",
     "cancel",
     "cancel_as_asked",
     "fail",
@@ -384,9 +385,17 @@ class Deferred(Chain, Generic[T]):
         """Fire *d* with the result or Failure that is there at this place of the chain; this one goes on with None.
 
         Returns: this Deferred.
+        Raises: TypeError: *d* is no Deferred.
+        Fails with: AlreadyCalledError: *d* was fired before; instead of going on with None.
         """
+        if not isinstance(d, Deferred):
+            raise TypeError(f"chainDeferred() fires a Deferred, not {d!r}")
+        if type(d).callback is not Deferred.callback or type(d).errback is not Deferred.errback:
+            self._add((d.callback, d.errback))  # a subclass has its own way
+        else:
+            self._add(Target(d))
         try:
-            return self.addCallbacks(d.callback, d.errback)
+            return cast("Deferred[None]", self)
         finally:
             del self, d  # see "no cycles" in `_chain`
 
@@ -482,6 +491,19 @@ class Deferred(Chain, Generic[T]):
         else:
             run_on(self)
         del fail, self, entry  # see "no cycles" in `_chain`
+
+    def _fire(self, result: Any) -> Chain | None:
+        """As `callback` or `errback`, but that the callbacks are left to whoever calls this.
+
+        Returns: this Deferred, for the caller to `run_on`, or None.
+        Raises: AlreadyCalledError.
+        """
+        if self._state != PENDING:
+            self._fired_again()
+            return None
+        self._result = result
+        self._state = RUNNING
+        return self
 
     def _fired_again(self) -> None:
         if self._canceller is not _EAT_ONE:
@@ -589,6 +611,25 @@ class Deferred(Chain, Generic[T]):
             return result  # type: ignore[no-any-return]
         finally:
             del awaiting  # as above
+
+
+class Target(Waiter):
+    """The entry that fires another Deferred. That one's callbacks are the next that the loop runs, so that 100,000 in a
+    row need no stack."""
+
+    __slots__ = ("deferred",)
+
+    def __init__(self, deferred: Deferred[Any]) -> None:
+        self.deferred = deferred
+
+    def _resume(self, source: Chain, result: Any, failed: bool) -> Chain | None:
+        try:
+            return self.deferred._fire(result)
+        except AlreadyCalledError as error:
+            source._result = caught(error)
+            return None
+        finally:
+            del self, source, result  # see "no cycles" in `_chain`
 
 
 _Awaiting: Any

@@ -297,7 +297,12 @@ class Model:
         self.addCallbacks(function, function, args, keywords, args, keywords)
 
     def chainDeferred(self, other: Model) -> None:
-        self.addCallbacks(other.callback, other.errback)
+        def fire(result: Any) -> Any:
+            if other.called:
+                return other.callback(result), None
+            return None, other.ready(result)
+
+        self.add((fire, fire))
 
     def callback(self, value: Any) -> None:
         if self.called:

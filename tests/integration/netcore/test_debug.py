@@ -393,6 +393,22 @@ def test_in_asyncio_too_without_any_reactor(debugging: None, reports: Reports) -
     assert len(reports.records) == 1
 
 
+def test_one_fired_by_another_is_fired_where_that_is(run: Any, debugging: None, reports: Reports) -> None:
+    def work(first: defer.Deferred[str]) -> None:
+        first.callback("result")
+
+    async def main() -> str:
+        second: defer.Deferred[str] = defer.Deferred()
+        await asyncio.to_thread(lambda: work(defer.Deferred[str]().chainDeferred(second)))
+        return await second
+
+    assert run(main) == "result"
+    (text,) = reports.texts  # the first belongs to the thread that fires it
+    made, fired = text.split("and fired at")
+    assert "second: defer.Deferred[str] = defer.Deferred()" in made
+    assert 'first.callback("result")' in fired
+
+
 def test_correct_ways_are_not_reported(
     run: Any, reactor: Reactor, new_reactor: Callable[[], Reactor], debugging: None, reports: Reports
 ) -> None:

@@ -225,6 +225,36 @@ class TestChains:
             assert result_of(first.chainDeferred(second)) is None
             assert result_of(second) in (1, KeyError)
 
+    def test_chaindeferred_fails_where_the_other_was_fired_before(self) -> None:
+        for first in (succeed(1), fail(KeyError()), Deferred[Any]().addCallback(lambda _: succeed(1))):
+            second = succeed(2)
+            first.chainDeferred(second)
+            if not first.called:
+                first.callback(None)
+            assert result_of(first) is AlreadyCalledError
+            assert result_of(second) == 2
+
+    def test_chaindeferred_is_dropped_by_one_that_was_cancelled(self) -> None:
+        second: Deferred[Any] = Deferred()
+        second.cancel()
+        assert result_of(succeed(1).chainDeferred(second)) is None
+        assert result_of(second) is CancelledError
+
+    def test_chaindeferred_calls_what_a_subclass_has_of_its_own(self) -> None:
+        class Loud(Deferred[Any]):
+            def callback(self, result: Any) -> None:
+                super().callback(f"{result}!")
+
+        loud = Loud()
+        succeed("done").chainDeferred(loud)
+        assert result_of(loud) == "done!"
+
+    def test_chaindeferred_refuses_what_is_no_deferred(self) -> None:
+        d = succeed(1)
+        with pytest.raises(TypeError, match="chainDeferred"):
+            d.chainDeferred(None)  # type: ignore[arg-type]
+        assert result_of(d) == 1
+
     @pytest.mark.parametrize("fired_first", [True, False])
     def test_a_hundred_thousand_in_a_chain_need_no_stack(self, fired_first: bool) -> None:
         first: Deferred[str] = Deferred()
