@@ -582,15 +582,16 @@ class Deferred(Chain, Generic[T]):
     # Awaiting
 
     def __await__(self) -> Generator[Any, Any, T]:
-        """Wait for the result, in a coroutine driven by netcore or by an asyncio Task; takes it away from the Deferred.
+        """Wait for the result, in a coroutine driven by netcore or by an asyncio Task.
+
+        A value that is there already stays, for others to await; one that comes later, and a failure, are taken away:
+        who awaits the same Deferred after that gets None.
 
         Raises: what the Deferred failed with (`asyncio.CancelledError` in a Task, if it was cancelled).
         """
         result: Any
-        if self._state == FIRED and not self._paused:  # the ordinary case of `take`
-            result = self._result
-            self._result = None
-            return result  # type: ignore[no-any-return]  # a cast would cost a quarter of all this
+        if self._state == FIRED and not self._paused:
+            return self._result  # type: ignore[no-any-return]  # a cast would cost a quarter of all this
         if self._state == FAILED and not self._paused and not self._result.failure.check(CancelledError):
             result = take(self)
             try:

@@ -9,6 +9,7 @@ concern it.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple
@@ -424,7 +425,10 @@ class ModelCoroutine(Model):
                 return None, self.ready(Failure(error))
             if not waits_for.at_rest():
                 break
-            result = waits_for.take()
+            if inspect.iscoroutine(self.generator) and not isinstance(waits_for.value, Failure):
+                result = waits_for.value  # stays, for others to await
+            else:
+                result = waits_for.take()
         self.waits_for = waits_for
 
         def arrived(result: Any) -> Any:

@@ -63,6 +63,30 @@ def by_coroutine(*waited: Deferred[Any]) -> Deferred[list[Any]]:
     return ensureDeferred(waits_for_each(*waited))
 
 
+class TestAgain:
+    """What a second one gets that waits for the same Deferred."""
+
+    def test_a_value_that_is_there_stays_for_others_to_await(self) -> None:
+        ready = succeed(1)
+        assert result_of(by_coroutine(ready, ready)) == [1, 1]
+        assert ready.result == 1
+
+    def test_one_that_is_yielded_is_taken_away(self) -> None:
+        ready = succeed(1)
+        assert result_of(by_generator(ready, ready)) == [1, None]
+
+    def test_what_comes_later_is_taken_away(self) -> None:
+        later: Deferred[int] = Deferred()
+        first, second = by_coroutine(later), by_coroutine(later)
+        later.callback(1)
+        assert result_of(first) == [1]
+        assert result_of(second) == [None]
+
+    def test_a_failure_is_taken_away(self) -> None:
+        failed = fail(KeyError())
+        assert result_of(by_coroutine(failed, failed)) == [KeyError, None]
+
+
 both_drivers = pytest.mark.parametrize("start", [by_generator, by_coroutine])
 Start = Callable[..., Deferred[Any]]
 
@@ -92,7 +116,6 @@ class TestBothDrivers:
         ready.callback(1)
         failed.errback(KeyError())
         assert result_of(start(ready, failed)) == [1, KeyError]
-        assert ready.result is None
         assert failed.result is None
 
     def test_a_paused_deferred_is_waited_for(self, start: Start) -> None:
