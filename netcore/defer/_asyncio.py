@@ -17,9 +17,10 @@ from threading import get_ident
 from typing import Any
 
 from netcore._current import reactor_where
+from netcore.defer._cancelling import cancel_as_asked
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
-from netcore.defer._deferred import Deferred, cancel_as_asked, fail, set_awaiting
+from netcore.defer._deferred import Deferred, fail, set_awaiting
 from netcore.defer._errors import CancelledError, FailureGroup, FirstError
 from netcore.defer._unhandled import Told
 from netcore.failure import Failure

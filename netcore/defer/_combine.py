@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from netcore.defer._cancelling import SeveralAsOne
 from netcore.defer._chain import PENDING, RUNNING, Chain, Waiter
-from netcore.defer._deferred import Deferred, SeveralAsOne
+from netcore.defer._deferred import Deferred
 from netcore.defer._errors import FailureGroup, FirstError
 from netcore.failure import Failure
 

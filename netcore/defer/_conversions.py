@@ -15,8 +15,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import belongs_elsewhere, says_cancelled
+from netcore.defer._cancelling import cancel_as_asked
 from netcore.defer._chain import CancellingWaiter, caught
-from netcore.defer._deferred import Deferred, cancel_as_asked, fail, set_conversions, succeed
+from netcore.defer._deferred import Deferred, fail, set_conversions, succeed
 from netcore.defer._driver import start_awaitable, start_coroutine, start_generator
 from netcore.defer._errors import CancelledError, NotACoroutineError
 from netcore.failure import Failure

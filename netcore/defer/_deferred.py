@@ -11,14 +11,12 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from netcore._current import current_reactor
-from netcore._log import log_failure
 from netcore.defer._chain import (
     CHAINED,
     FAILED,
     FIRED,
     PENDING,
     RUNNING,
-    CancellingWaiter,
     Chain,
     Waiter,
     caught,
@@ -38,13 +36,12 @@ if TYPE_CHECKING:
     from netcore.interfaces import IReactorTime
 
 __all__ = [
+    "EAT_ONE",
     "Deferred",
-    "SeveralAsOne",
     "Target",
-    "cancel",
-    "cancel_as_asked",
     "fail",
     "set_awaiting",
+    "set_cancel",
     "set_conversions",
     "succeed",
 ]
@@ -65,7 +62,7 @@ class _EatOne:
         return "<eat one result>"
 
 
-_EAT_ONE: Any = _EatOne()
+EAT_ONE: Any = _EatOne()
 
 
 class Deferred(Chain, Generic[T]):
@@ -506,7 +503,7 @@ class Deferred(Chain, Generic[T]):
         return self
 
     def _fired_again(self) -> None:
-        if self._canceller is not _EAT_ONE:
+        if self._canceller is not EAT_ONE:
             raise AlreadyCalledError(f"{self!r} was fired before")
         self._canceller = None
 
@@ -538,7 +535,7 @@ class Deferred(Chain, Generic[T]):
         The Deferred of a coroutine is different: what the coroutine waits for is cancelled, and how the coroutine then
         ends is the result.
         """
-        cancel(self, ())
+        _cancel(self, ())
         del self  # see "no cycles" in `_chain`
 
     def addTimeout(
@@ -634,6 +631,7 @@ class Target(Waiter):
 
 
 _Awaiting: Any
+_cancel: Any
 _from_coroutine: Any
 _from_future: Any
 _as_future: Any
@@ -645,133 +643,17 @@ def set_awaiting(awaiting: Callable[[], Any]) -> None:
     _Awaiting = awaiting
 
 
+def set_cancel(cancel: Callable[[Deferred[Any], tuple[Any, ...]], object]) -> None:
+    """Tell what `Deferred.cancel` does; called once, by `netcore.defer._cancelling`."""
+    global _cancel
+    _cancel = cancel
+
+
 def set_conversions(from_coroutine: Any, from_future: Any, as_future: Any) -> None:
     """Tell what `Deferred.fromCoroutine`, `fromFuture` and `asFuture` do; called once, by
     `netcore.defer._conversions`."""
     global _from_coroutine, _from_future, _as_future
     _from_coroutine, _from_future, _as_future = from_coroutine, from_future, as_future
-
-
-class SeveralAsOne(Deferred[Any]):
-    """A Deferred made of others. Cancelled while it has no result, it has them cancelled, which fires it."""
-
-    def _to_cancel(self) -> Sequence[Deferred[Any]]:
-        """Those to be cancelled; those that have their results take no notice."""
-        raise NotImplementedError
-
-
-def cancel(deferred: Deferred[Any], message: tuple[Any, ...]) -> bool:
-    """Cancel *deferred*, as its method does. A CancelledError that comes of it is made with *message*.
-
-    Returns: whether those who wait for *deferred* will hear of it. Else there was nothing to be cancelled (it is
-        paused, or runs its callbacks, or so does what it waits for), and it is for them to give up.
-    """
-    if _is_simple(deferred):
-        _cancel_one(deferred, message)
-        try:
-            return not _is_stuck(deferred)
-        finally:
-            del deferred  # see "no cycles" in `_chain`
-    target: Any = None
-    waiter: Any = None
-    waited_for: Any = None
-    left: list[Any] = [deferred]  # a loop, since 100,000 may wait for each other in a row
-    # Each once, unless it waits for something new now; and none on behalf of what it waits for itself.
-    done: dict[tuple[int, int], Any] = {}
-    within: dict[int, Any] = {}
-    heard = [False]  # something took notice: for the caller, and for each that is `within`
-    changes = 0
-    while left:
-        target = left.pop()
-        if target.__class__ is tuple:  # what this one waits for was cancelled
-            target, waiter, waited_for = target
-            del within[id(target)]
-            if not heard.pop():
-                if waiter is None:
-                    continue
-                waiter.not_heard(waited_for, message)
-            heard[-1] = heard[-1] or not target._paused
-            continue
-        if id(target) in within:
-            continue
-        waiter = None
-        if type(target).cancel is not Deferred.cancel and target is not deferred:  # a subclass has its own way
-            changes += 1
-            target.cancel()
-            heard[-1] = heard[-1] or not _is_stuck(target)
-            continue
-        if target._state == CHAINED:
-            waited_for = target._result
-            key = id(target), id(waited_for)
-        elif target._state != PENDING:
-            continue
-        elif isinstance(target, SeveralAsOne):
-            waited_for = target._to_cancel()
-            key = id(target), changes
-        elif isinstance(target._canceller, CancellingWaiter):
-            waiter = target._canceller
-            waited_for = waiter.pass_on_cancel(message)
-            if not isinstance(waited_for, Chain):
-                changes += 1
-                heard[-1] = heard[-1] or (waited_for is None and not target._paused)
-                continue
-            key = id(target), id(waited_for)
-        else:
-            changes += 1
-            _cancel_one(target, message)
-            heard[-1] = heard[-1] or not _is_stuck(target)
-            continue
-        if key not in done:
-            done[key] = within[id(target)] = target, waited_for  # kept, since identifiers of what is gone come again
-            heard.append(False)
-            left.append((target, waiter, waited_for))
-            if isinstance(waited_for, Chain):
-                left.append(waited_for)
-            else:
-                left += reversed(waited_for)
-    del deferred, target, waiter, waited_for, left, done, within  # see "no cycles" in `_chain`
-    return heard[0]
-
-
-def _is_simple(target: Deferred[Any]) -> bool:
-    """Whether *target* has no result, and waits for nothing that would have to be cancelled in its place."""
-    simple = target._state == PENDING and not isinstance(target, SeveralAsOne)
-    return simple and not isinstance(target._canceller, CancellingWaiter)
-
-
-def _is_stuck(target: Chain) -> bool:
-    """Whether *target*, which was cancelled, has nothing to tell those who wait for it before something else comes."""
-    return target._state == RUNNING or (target._state >= FIRED and target._paused > 0)
-
-
-def cancel_as_asked(deferred: Deferred[Any], message: tuple[Any, ...]) -> bool:
-    """As `cancel`, by the method of *deferred* if that is a subclass's own."""
-    if type(deferred).cancel is Deferred.cancel:
-        try:
-            return cancel(deferred, message)
-        finally:
-            del deferred  # see "no cycles" in `_chain`
-    deferred.cancel()
-    try:
-        return not _is_stuck(deferred)
-    finally:
-        del deferred  # see "no cycles" in `_chain`
-
-
-def _cancel_one(target: Deferred[Any], message: tuple[Any, ...]) -> None:
-    """Call the canceller of *target*, which has no result, or do without one."""
-    canceller = target._canceller
-    if canceller is None:
-        target._canceller = _EAT_ONE
-    else:
-        target._canceller = None
-        try:
-            canceller(target)
-        except BaseException:
-            log_failure(logger, Failure(), "The canceller of %r raised", target)
-    if target._state == PENDING:
-        target.errback(CancelledError(*message))
-    del target, canceller  # see "no cycles" in `_chain`
 
 
 def succeed(result: T) -> Deferred[T]:

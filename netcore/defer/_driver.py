@@ -29,8 +29,9 @@ from typing import Any, TypeVar, cast
 
 from netcore._current import reactor_of_thread
 from netcore.defer._asyncio import Awaiting, belongs_elsewhere, leave, says_cancelled
+from netcore.defer._cancelling import cancel_as_asked
 from netcore.defer._chain import FIRED, PENDING, RUNNING, CancellingWaiter, Chain, caught, run, run_on, take
-from netcore.defer._deferred import Deferred, cancel_as_asked, fail, logger, succeed
+from netcore.defer._deferred import Deferred, fail, logger, succeed
 from netcore.defer._errors import CancelledError
 from netcore.defer._task import CoroutineTask, current_tasks
 from netcore.error import ReactorNotRunning
