@@ -36,7 +36,7 @@ Invariants:
   still has a Failure in a variable when it returns: it would hold the traceback that holds it. Nor a Deferred that may
   hold one, or a method of one: so the failure that nobody handles is reported when the user's last reference to its
   Deferred goes. (What a nested function refers to counts as its variable, and cannot be deleted.) An errback has one:
-  `raised_again`.
+  `raised_by_errback`.
 - A failure nobody handles is held by an `Unhandled`, made only when a failure is stored (a ``__del__`` on every
   Deferred would cost 76 ns each); when it is collected still armed, it reports.
 """
@@ -62,7 +62,7 @@ __all__ = [
     "Waiter",
     "caught",
     "claim",
-    "raised_again",
+    "raised_by_errback",
     "rest",
     "run",
     "run_on",
@@ -194,11 +194,14 @@ def caught(error: BaseException) -> Failure:
     return Failure(error)
 
 
-def raised_again(error: BaseException, failure: Failure) -> Failure:
-    """*failure*, which an errback was given and whose *error* it has raised, as `Failure.trap` does. The errback's own
-    frame is left out of the traceback: it has *failure* in a variable, and would be in a cycle with it."""
-    error.__traceback__ = failure.tb
-    return failure
+def raised_by_errback(error: BaseException, given: Any) -> Failure:
+    """What an errback raised, as its result: the Failure *given* to it, if it raised that one's error again, as
+    `Failure.trap` does. The errback's own frame is left out of the traceback then: it has *given* in a variable, and
+    would be in a cycle with it."""
+    if error is not given.value:
+        return caught(error)
+    error.__traceback__ = given.tb
+    return given  # type: ignore[no-any-return]
 
 
 def run(current: Chain) -> None:
@@ -234,7 +237,7 @@ def run_one(current: Chain, entry: Any, result: Any, failed: bool) -> None:
         elif not failed:
             result = entry(result)
     except BaseException as error:  # whatever a callback raises is its result, SystemExit included
-        result = raised_again(error, result) if failed and error is result.value else caught(error)
+        result = raised_by_errback(error, result) if failed else caught(error)
     current._result = result
     if result is not None and isinstance(result, _Special):
         result = None  # see "no cycles"
@@ -322,8 +325,7 @@ def run_on(current: Chain, following: Chain | None = None) -> None:
                 elif not failed:
                     result = entry(result)
             except BaseException as error:
-                again = failed and error is result.value  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
-                result = raised_again(error, result) if again else caught(error)  # pyright: ignore[reportArgumentType]
+                result = raised_by_errback(error, result) if failed else caught(error)
         if not chained:
             rest(current, result)
             if (current._first is not None or current._more is not None) and claim(current):

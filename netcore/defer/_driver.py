@@ -82,10 +82,10 @@ class Driver(CancellingWaiter):
         "waiting",
     )
 
-    def __init__(self, generator: Any, context: Context) -> None:
+    def __init__(self, generator: Any, context: Context, loop: asyncio.AbstractEventLoop | None) -> None:
         self.generator = generator
         self.context = context
-        self.loop = asyncio._get_running_loop()
+        self.loop = loop
         self.waiting: Any = None
         self.arrived: Any = _NOTHING
         self.unheard: BaseException | None = None
@@ -212,6 +212,9 @@ class GeneratorDriver(Driver):
 
     __slots__ = ()
 
+    def __init__(self, generator: Any, context: Context) -> None:
+        super().__init__(generator, context, asyncio._get_running_loop())
+
     def run(self) -> Chain | None:
         return self.context.run(advance, self.generator, self.context, self, _NOTHING)
 
@@ -238,15 +241,15 @@ class CoroutineDriver(Driver):
 
     __slots__ = ("asked", "task")
 
-    def __init__(self, generator: Any, context: Context) -> None:
-        super().__init__(generator, context)
+    def __init__(
+        self, generator: Any, context: Context, loop: asyncio.AbstractEventLoop | None, task: CoroutineTask | None
+    ) -> None:
+        super().__init__(generator, context, loop)
         self.asked: tuple[Chain, tuple[Any, ...]] | None = None
-        self.task: CoroutineTask | None = None
-        if self.loop is None:
+        self.task = task
+        if task is None:
             self.direct = 0
         else:
-            task: CoroutineTask = current_tasks.get(self.loop)
-            self.task = task
             task.driver = self
             self.unheard, task.unheard = task.unheard, None
 
@@ -338,12 +341,20 @@ class CoroutineDriver(Driver):
         return True
 
 
-def advance(generator: Any, context: Context, driver: Driver | None, result: Any) -> Chain | None:
+def advance(
+    generator: Any,
+    context: Context,
+    driver: Driver | None,
+    result: Any,
+    loop: asyncio.AbstractEventLoop | None = None,
+    task: CoroutineTask | None = None,
+) -> Chain | None:
     """Run *generator* with *result* until it ends or must wait.
 
     Args:
         driver: None until it had to wait.
         result: a value, at first None; `_NOTHING`: what has arrived at *driver*.
+        loop, task: of a coroutine, the first time: the loop that runs, and its current task now; None: none runs.
     Returns: the first time, the Deferred of the coroutine, as it stands (it may be RUNNING: that is for the caller to
         `run_on`); later the same, RUNNING, if it has ended, or None if it waits again.
     """
@@ -390,7 +401,7 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
             waiting = _to_be_waited_for(yielded, generator)
             if not isinstance(waiting, Chain):
                 if driver is None:
-                    driver = CoroutineDriver(generator, context)
+                    driver = CoroutineDriver(generator, context, loop, task)
                     new = driver.deferred
                 not_here = driver.wait_for_future(waiting)
                 if not_here is None:
@@ -409,7 +420,10 @@ def advance(generator: Any, context: Context, driver: Driver | None, result: Any
             continue
 
         if driver is None:
-            driver = (CoroutineDriver if isinstance(generator, CoroutineType) else GeneratorDriver)(generator, context)
+            if isinstance(generator, CoroutineType):
+                driver = CoroutineDriver(generator, context, loop, task)
+            else:
+                driver = GeneratorDriver(generator, context)
             new = driver.deferred
         if waiting._thread != driver.thread and (elsewhere := belongs_elsewhere(waiting)) is not None:
             result = Failure(elsewhere)
@@ -516,7 +530,7 @@ def start_coroutine(coroutine: Any) -> Any:
     before = current_tasks.get(loop)
     current_tasks[loop] = task
     try:
-        deferred: Any = context.run(advance, coroutine, context, None, None)
+        deferred: Any = context.run(advance, coroutine, context, None, None, loop, task)
     finally:
         if before is None:
             del current_tasks[loop]
