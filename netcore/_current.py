@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -21,12 +22,14 @@ __all__ = [
     "current_reactor",
     "enter",
     "leave",
+    "loop_where",
     "reactor_of_thread",
     "reactor_where",
     "reactors_by_thread",
     "running_reactor",
     "set_attach",
     "this_thread",
+    "thread_name",
 ]
 
 
@@ -40,9 +43,11 @@ class _Thread(threading.local):
     reactor: Reactor | None = None
 
     def __init__(self) -> None:
-        self.number = threading.get_ident()
+        number = threading.get_ident()
+        self.number = _numbers[number] = number
 
 
+_numbers: dict[int, int] = {}  # the last thread of each identifier
 this_thread = _Thread()
 _by_thread: dict[int, Reactor] = {}  # thread identifier -> the reactor that runs, or is attached, there
 _attach: Callable[[asyncio.AbstractEventLoop], Reactor] | None = None
@@ -95,6 +100,38 @@ def reactor_where(number: int) -> Reactor | None:
         if known is number:
             return reactor
     return None
+
+
+def loop_where(number: int) -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in the thread with that ``this_thread.number``; None if none is seen there.
+
+    Of asyncio's own loops that is known by the functions which stand in that thread, of others if a reactor runs there
+    or `asyncio.Runner` has started them.
+    """
+    reactor = reactor_where(number)
+    if reactor is not None:
+        return reactor.loop if reactor.loop.is_running() else None
+    if _numbers.get(number) is not number:
+        return None  # a later thread's
+    frame = sys._current_frames().get(number)
+    while frame is not None:
+        if frame.f_code is _RUN_FOREVER:
+            return cast("asyncio.AbstractEventLoop", frame.f_locals["self"])
+        if frame.f_code is _RUNNER_RUN:
+            return cast("asyncio.Runner", frame.f_locals["self"]).get_loop()
+        frame = frame.f_back
+    return None
+
+
+_RUN_FOREVER = asyncio.BaseEventLoop.run_forever.__code__
+_RUNNER_RUN = asyncio.Runner.run.__code__
+
+
+def thread_name(identifier: int) -> str:
+    """The name of a thread of that `threading.get_ident`. (``current_thread()`` would make up a Thread for a foreign
+    one.)"""
+    names = [thread.name for thread in threading.enumerate() if thread.ident == identifier]
+    return names[0] if names else str(identifier)
 
 
 def reactors_by_thread() -> dict[int, Reactor]:

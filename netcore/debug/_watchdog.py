@@ -21,10 +21,9 @@ import threading
 import time
 from types import FrameType
 
-from netcore._current import reactors_by_thread
+from netcore._current import reactors_by_thread, thread_name
 from netcore._origins import Stack, place, summary, text_of
 from netcore.debug._holding import Judge, base_of, callback_in, frames_above
-from netcore.defer._debugging import thread_name
 from netcore.failure import _is_ours
 
 __all__ = ["Watchdog"]

@@ -16,7 +16,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import Any
 
-from netcore._current import reactor_where
+from netcore._current import loop_where, thread_name
 from netcore.defer._cancelling import cancel_as_asked
 from netcore.defer._chain import Chain, Waiter
 from netcore.defer._combine import DeferredList
@@ -187,15 +187,21 @@ def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:
     """The error to be raised where *deferred* is awaited, if it was made in another thread and a loop runs there: its
     callbacks and its canceller belong in that thread. None if it may be awaited.
 
-    A thread that runs no loop can do without one: it may make a Deferred that a reactor's thread awaits.
+    A thread that runs no loop can do without one: it may make a Deferred that a loop's thread awaits.
     """
     thread = deferred._thread
     if thread == get_ident():
         return None
-    reactor = reactor_where(thread)
-    if reactor is None or not reactor.loop.is_running():
+    loop = loop_of(deferred)
+    if loop is None:
         return None
     return RuntimeError(
-        f"{deferred!r} belongs to another thread, where {reactor!r} runs, and cannot be awaited in this one: "
-        "call what makes it through threads.blockingCallFromThread(), or hand its result over by callFromThread()"
+        f"{deferred!r} belongs to another thread, {thread_name(thread)}, where {loop!r} runs, and cannot be awaited in "
+        "this one: call what makes it through threads.blockingCallFromThread(), or hand its result over by "
+        "callFromThread() or loop.call_soon_threadsafe()"
     )
+
+
+def loop_of(deferred: Chain) -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in the thread that *deferred* was made in, if one is seen there."""
+    return loop_where(deferred._thread)

@@ -10,8 +10,8 @@ Rules that the reports follow:
   (or is the main thread, and the global reactor was made, which will run there), and the thread that fires is not that
   loop's. Handing over by ``callFromThread`` fires in the Deferred's own thread and is never reported; nor is a Deferred
   that a thread without a loop made for somebody else.
-- *Awaited in a foreign thread*, without its result, is refused if the loop that ran where the Deferred was made still
-  runs, and another one runs where it is awaited. (Without debugging, that is known of loops with a reactor only.)
+- *Awaited in a foreign thread* is refused without debugging, too (`_asyncio.belongs_elsewhere`); with it also where the
+  loop is not asyncio's own and no reactor runs on it, and the error says where the Deferred was made.
 - *The functions that wait* for one that failed are shown outside its traceback, if they have not been resumed with the
   failure: those that have are in it.
 
@@ -34,16 +34,16 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import netcore._log
-from netcore._current import reactor_of_thread
+from netcore._current import loop_where, thread_name
 from netcore._origins import Origins, Patches, Stack, is_machinery, jobs, stack_here, summary, text_of
 from netcore.defer import _asyncio, _conversions, _driver, _unhandled
-from netcore.defer._chain import FIRED, PENDING, Chain
+from netcore.defer._chain import PENDING, Chain
 from netcore.defer._deferred import Deferred
 from netcore.defer._errors import AlreadyCalledError
 from netcore.defer._waiting import driver_of, frames_waiting_for
 from netcore.failure import Failure, _without_our_frames
 
-__all__ = ["DeferredOrigin", "getDebugging", "origins", "setDebugging", "thread_name"]
+__all__ = ["DeferredOrigin", "getDebugging", "origins", "setDebugging"]
 
 logger = logging.getLogger("netcore.debug")
 
@@ -143,13 +143,6 @@ def getDebugging() -> bool:
     return _PATCHES.applied
 
 
-def thread_name(identifier: int) -> str:
-    """The name of a thread of that `threading.get_ident`. (``current_thread()`` would make up a Thread for a foreign
-    one.)"""
-    names = [thread.name for thread in threading.enumerate() if thread.ident == identifier]
-    return names[0] if names else str(identifier)
-
-
 def _outermost_of(tb: TracebackType | None) -> str | None:
     """The name of the program's outermost function in *tb*."""
     while tb is not None and is_machinery(tb.tb_frame.f_code.co_filename):
@@ -242,11 +235,8 @@ def _belongs_to_a_loop(deferred: Deferred[Any], origin: DeferredOrigin | None) -
 
 def _running_home(deferred: Chain, origin: DeferredOrigin | None) -> asyncio.AbstractEventLoop | None:
     """The loop that runs in the thread of *deferred*, as far as is known."""
-    loops = [origin.loop() if origin is not None and origin.loop is not None else None]
-    reactor = reactor_of_thread(deferred._thread)
-    if reactor is not None:
-        loops.append(reactor.loop)
-    return next((loop for loop in loops if loop is not None and loop.is_running()), None)
+    loop = origin.loop() if origin is not None and origin.loop is not None else None
+    return loop if loop is not None and loop.is_running() else loop_where(deferred._thread)
 
 
 def _report_thread(deferred: Deferred[Any], origin: DeferredOrigin | None) -> None:
@@ -297,39 +287,23 @@ def _taken(original: Callable[..., Any]) -> Callable[..., Any]:
     return _resume
 
 
-def _awaited(original: Callable[..., Any]) -> Callable[..., Any]:
-    def __await__(self: Deferred[Any]) -> Any:
-        if self._state < FIRED or self._paused:
-            elsewhere = _elsewhere(self)
-            if elsewhere is not None:
-                raise elsewhere
-        return original(self)
-
-    return __await__
-
-
 def _waited_for(original: Callable[..., Any]) -> Callable[..., Any]:
     def belongs_elsewhere(deferred: Chain) -> RuntimeError | None:
-        return original(deferred) or _elsewhere(deferred)
+        error = original(deferred)
+        if error is None:
+            return None
+        origin = origins.get(deferred)
+        made = "before debugging was on" if origin is None else f"at\n{text_of(origin.made)}"
+        return RuntimeError(f"{error}. It was made {made}")
 
     return belongs_elsewhere
 
 
-def _elsewhere(deferred: Chain) -> RuntimeError | None:
-    """The error for who awaits *deferred*, if it is another loop's; None if it may be awaited here."""
-    here = asyncio._get_running_loop()
-    if here is None or deferred._thread == get_ident():
-        return None
-    origin = origins.get(deferred)
-    home = _running_home(deferred, origin)
-    if home is None or home is here:
-        return None
-    made = "before debugging was on" if origin is None else f"at\n{text_of(origin.made)}"
-    return RuntimeError(
-        f"{deferred!r} belongs to another thread, {thread_name(deferred._thread)}, where {home!r} runs, and cannot be "
-        f"awaited in thread {thread_name(get_ident())}: call what makes it through threads.blockingCallFromThread(), "
-        f"or hand its result over by callFromThread(). It was made {made}"
-    )
+def _where_it_was_made(original: Callable[..., Any]) -> Callable[..., Any]:
+    def loop_of(deferred: Chain) -> asyncio.AbstractEventLoop | None:
+        return original(deferred) or _running_home(deferred, origins.get(deferred))
+
+    return loop_of
 
 
 def _coroutine_ended(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -390,8 +364,8 @@ _PATCHES = Patches(
         (Deferred, "errback", _fired_with_failure),
         (Deferred, "_fire", _fired_by_another),
         (Deferred, "_fired_again", _fired_again),
-        (Deferred, "__await__", _awaited),
         (_driver, "_finish", _coroutine_ended),
+        (_asyncio, "loop_of", _where_it_was_made),
         (_driver, "belongs_elsewhere", _waited_for),
         (_asyncio, "belongs_elsewhere", _waited_for),
         (_conversions, "belongs_elsewhere", _waited_for),
