@@ -1,19 +1,21 @@
-"""Where timers, jobs, ports and connections were made.
+"""Where timers, jobs, ports, connections and descriptors of the application's were asked for.
 
 A delayed call and a job of a thread pool hold the keyword arguments of what they call, in a dict that is theirs alone.
 While debugging is on, that is a dict that has the record with it: it is gone when the call is, and there is no registry
-of them. Ports, connections and connectors are few, and have one.
+of them. Ports, connections, connectors and descriptors are few, and have one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from threading import get_ident
 from typing import Any
 
 from netcore import threadpool
 from netcore._origins import Made, Origins, Patches, jobs
 from netcore._timers import TimerQueue
+from netcore.reactors._fdset import FDSet, Kind, Watched
 from netcore.threadpool import ThreadPool
 from netcore.transports._datagram_port import DatagramSocket
 from netcore.transports._stream import StreamTransport
@@ -51,7 +53,7 @@ def running_in(thread: int | None) -> Made | None:
 
 def made_of(transport: Any) -> Made | None:
     """Where *transport*, a port, connection or connector, was made, if that is known; an accepted connection's is its
-    port's."""
+    port's. For a reader or writer, ask of the context it was added in, which is its own."""
     return _transports.get(transport)
 
 
@@ -119,6 +121,15 @@ def _connection(original: Callable[..., None]) -> Callable[..., None]:
     return start
 
 
+def _descriptor(original: Callable[..., None]) -> Callable[..., None]:
+    def _watch(self: FDSet, watched: Watched, kind: Kind, context: Context) -> None:
+        original(self, watched, kind, context)
+        if _transports.get(context) is None:  # else it has come back, with another descriptor
+            _transports.put(context, Made())
+
+    return _watch
+
+
 def _maker_of(connection: StreamTransport) -> Any:
     """The connector that made *connection*, or the port that accepted it."""
     connector = getattr(connection._on_lost, "__self__", None)
@@ -143,5 +154,6 @@ PATCHES = Patches(
         (DatagramSocket, "startListening", _port),
         (StreamConnector, "connect", _connector),
         (StreamTransport, "start", _connection),
+        (FDSet, "_watch", _descriptor),
     ]
 )

@@ -38,7 +38,7 @@ from netcore.reactors._selector import Callback, Watcher
 if TYPE_CHECKING:
     from netcore.reactors._reactor import Reactor
 
-__all__ = ["READ", "WRITE", "FDSet", "MakesWay"]
+__all__ = ["READ", "WRITE", "FDSet", "MakesWay", "Watched"]
 
 logger = logging.getLogger("netcore.reactors")
 
@@ -63,7 +63,7 @@ class Kind(NamedTuple):
 READ, WRITE = Kind("doRead", IN), Kind("doWrite", OUT)
 
 
-class _Watched:
+class Watched:
     """An object of the application's.
 
     Attributes: *thing*, the object; *number*, *file*, the descriptor it had when it was added, and what that meant;
@@ -111,10 +111,10 @@ class FDSet:
         self._loop = reactor.loop
         self._watcher: Watcher = reactor._watcher
         self._duplicates = not isinstance(reactor.loop, asyncio.BaseEventLoop)
-        self._known: dict[int, _Watched] = {}
-        self._numbers: dict[int, dict[Kind, _Watched]] = {}
+        self._known: dict[int, Watched] = {}
+        self._numbers: dict[int, dict[Kind, Watched]] = {}
         self._looking: asyncio.Handle | None = None
-        self._to_look_at: list[_Watched] = []
+        self._to_look_at: list[Watched] = []
 
     def add(self, thing: Any, kind: Kind) -> None:
         """Watch *thing* for *kind*. If it cannot be watched, it is told so in the next turn.
@@ -130,7 +130,7 @@ class FDSet:
             self._forget(watched)  # and has come back, with another descriptor
             wanted, watched = watched.contexts, None
         if watched is None:
-            watched = _Watched(self, thing)
+            watched = Watched(self, thing)
         elif kind in watched.contexts:
             return
         wanted.setdefault(kind, copy_context())
@@ -180,7 +180,7 @@ class FDSet:
         for watched in set(self._numbers[number].values()):
             self._doom(watched, ConnectionFdescWentAway(f"descriptor {number} was closed, and is a connection's now"))
 
-    def end(self, watched: _Watched, reason: Failure, context: Context | None = None) -> None:
+    def end(self, watched: Watched, reason: Failure, context: Context | None = None) -> None:
         """It is over with *watched*: remove it, and tell it why, in a copy of *context*, or of one it was added in."""
         if context is None:
             context = next(iter(watched.contexts.values()))
@@ -201,7 +201,7 @@ class FDSet:
 
     # Watching.
 
-    def _watch(self, watched: _Watched, kind: Kind, context: Context) -> None:
+    def _watch(self, watched: Watched, kind: Kind, context: Context) -> None:
         """Have the loop watch *watched* for *kind*.
 
         Raises: ConnectionFdescWentAway: nobody can. ValueError, OSError, RuntimeError: see `Descriptors.addReader`.
@@ -224,7 +224,7 @@ class FDSet:
         watched.contexts[kind] = context
         self._numbers.setdefault(number, {})[kind] = watched
 
-    def _unwatch(self, watched: _Watched, *kinds: Kind) -> None:
+    def _unwatch(self, watched: Watched, *kinds: Kind) -> None:
         """Have the loop watch *watched* for none of *kinds*, by default for nothing. Does nothing if it does not."""
         slot = self._numbers.get(watched.number, {})
         for kind in kinds or (READ, WRITE):
@@ -237,13 +237,13 @@ class FDSet:
             os.close(watched.own)
             watched.own = -1
 
-    def _unwatch_number(self, watched: _Watched, kind: Kind) -> None:
+    def _unwatch_number(self, watched: Watched, kind: Kind) -> None:
         remove = self._watcher.remove_reader if kind is READ else self._watcher.remove_writer
         # It may be closed: asyncio asks to watch it for the other kind, and passes on what epoll says.
         with contextlib.suppress(OSError):
             remove(watched.number if watched.own < 0 else watched.own)
 
-    def _forget(self, watched: _Watched) -> None:
+    def _forget(self, watched: Watched) -> None:
         """Remove it, if it is known."""
         self._unwatch(watched)
         if watched.doomed is not None:
@@ -259,13 +259,13 @@ class FDSet:
 
     # What went bad.
 
-    def _see(self, watched: _Watched) -> None:
+    def _see(self, watched: Watched) -> None:
         """See whether *watched* went bad."""
         reason = watched.wrong()
         if reason is not None and watched.doomed is None:
             self._doom(watched, reason)
 
-    def _doom(self, watched: _Watched, reason: ConnectionFdescWentAway) -> None:
+    def _doom(self, watched: Watched, reason: ConnectionFdescWentAway) -> None:
         """*watched* went bad: remove it now, and tell it in the next turn."""
         self._unwatch(watched)
         watched.reason = Failure(reason)
@@ -286,7 +286,7 @@ class FDSet:
 
     # What happens.
 
-    def _ready(self, watched: _Watched, kind: Kind) -> None:
+    def _ready(self, watched: Watched, kind: Kind) -> None:
         """The loop says that the descriptor of *watched* is ready for *kind*, or in error."""
         context = watched.contexts[kind]
         reason: Exception | None = watched.wrong()
@@ -300,7 +300,7 @@ class FDSet:
             self.end(watched, Failure(reason), context)
         self._reactor._turns.served()
 
-    def _call(self, watched: _Watched, kind: Kind, context: Context) -> None:
+    def _call(self, watched: Watched, kind: Kind, context: Context) -> None:
         failure: Failure | None = None
         try:
             reason = context.run(getattr(watched.thing, kind.method))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,83 @@ def test_a_connector_that_is_done_does_not_wait(on: bool, run: Any, reactor: Rea
         assert found("connector", "127.0.0.1") == []
 
     run(main)
+
+
+class Ends:
+    """Two ends of something, which are watched, and never ready."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def fileno(self) -> int:
+        return self.number
+
+    def doRead(self) -> None:
+        """Is not called."""
+
+    def doWrite(self) -> None:
+        """Is not called."""
+
+    def connectionLost(self, reason: Any) -> None:
+        """Is called if it went bad."""
+
+    def logPrefix(self) -> str:
+        return "Ends"
+
+    def __repr__(self) -> str:
+        return "<some ends>"
+
+
+@pytest.fixture
+def ends() -> Any:
+    reading, writing = os.pipe()
+    yield Ends(reading)
+    for each in (reading, writing):
+        with contextlib.suppress(OSError):
+            os.close(each)
+
+
+def test_readers_and_writers(on: bool, reactor: Reactor, ends: Ends) -> None:
+    reactor.addReader(ends)
+    reactor.addWriter(ends)
+    reactor.addReader(ends)  # it is one already
+    text = f"<some ends>, descriptor {ends.number}"
+    (reader,) = found("reader", text)
+    check_place(reader, on, "reactor.addReader(ends)")
+    assert "one already" not in str(reader)
+    (writer,) = found("writer", text)
+    check_place(writer, on, "reactor.addWriter(ends)")
+    reactor.removeReader(ends)
+    assert found("reader", "some ends") == []
+    assert len(found("writer", "some ends")) == 1
+    reactor.addReader(ends)  # again
+    (reader,) = found("reader", text)
+    check_place(reader, on, "reactor.addReader(ends)  # again")
+    reactor.removeAll()
+    assert [each for each in debug.pending("reader", "writer") if "some ends" in each.what] == []
+
+
+def test_a_descriptor_that_went_bad_does_not_wait(on: bool, reactor: Reactor, ends: Ends) -> None:
+    reactor.addReader(ends)
+    os.close(ends.number)
+    ends.number = -1
+    reactor.addReader(ends)  # is found out
+    assert found("reader", "some ends") == []
+    reactor.removeReader(ends)
+
+
+def test_a_descriptor_that_came_back_keeps_its_place(on: bool, reactor: Reactor, ends: Ends) -> None:
+    reactor.addReader(ends)  # at first
+    other = os.pipe()
+    os.dup2(other[0], ends.number)  # the same number, and another file
+    reactor.addWriter(ends)  # then
+    (reader,) = found("reader", "some ends")
+    check_place(reader, on, "reactor.addReader(ends)  # at first")
+    (writer,) = found("writer", "some ends")
+    check_place(writer, on, "reactor.addWriter(ends)  # then")
+    reactor.removeAll()
+    for each in other:
+        os.close(each)
 
 
 async def some_task(never: asyncio.Future[None]) -> None:
