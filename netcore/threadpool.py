@@ -28,7 +28,7 @@ from contextvars import Context, copy_context
 from enum import Enum
 from typing import Any
 
-from netcore._log import log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 
 __all__ = ["ThreadPool"]
@@ -305,7 +305,9 @@ def _tell(told: list[Callable[[], object]]) -> None:
     for when_stopped in told:
         try:
             when_stopped()
-        except Exception:
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException:  # CancelledError too
             log_failure(logger, Failure(), "%r, told that a thread pool has stopped, raised", when_stopped)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from netcore._current import current_reactor
-from netcore._log import log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.error import DNSLookupError
 from netcore.failure import Failure
 from netcore.interfaces import (
@@ -135,12 +135,12 @@ class CachingResolver:
         search.join(resolution, question.port)
         try:
             self._resolver.resolveHostName(search, question.name, question.port, types, question.semantics)
-        except Exception as error:
-            log_failure(logger, Failure(), "%r, asked for %r, raised", self._resolver, question.name)
-            search.complete(error)
-        except BaseException:
+        except ENDS_THE_PROGRAM:
             self._searches.pop(key, None)
             raise
+        except BaseException as error:  # CancelledError too
+            log_failure(logger, Failure(), "%r, asked for %r, raised", self._resolver, question.name)
+            search.complete(error)
 
     def _keep(self, search: _Search, error: BaseException | None) -> None:
         """*search* has ended."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import Any
 
-from netcore._log import log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.defer import CancelledError
 from netcore.error import DNSLookupError
 from netcore.failure import Failure
@@ -86,7 +86,9 @@ class Resolution:
         context = self._context.copy()
         try:
             context.run(tell, *args)
-        except Exception:
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException:  # CancelledError too
             context.run(log_failure, logger, Failure(), "%r, told of the look-up of %r, raised", tell, self.name)
 
     def __repr__(self) -> str:
@@ -101,7 +103,9 @@ def cancel(resolution: Any) -> None:
         resolution.cancel()
     except NotImplementedError:
         pass  # it cannot be (that of Twisted's threaded resolver, say): what it finds is ignored
-    except Exception:
+    except ENDS_THE_PROGRAM:
+        raise
+    except BaseException:
         log_failure(logger, Failure(), "cancel() of %r raised", resolution)
 
 

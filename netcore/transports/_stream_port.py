@@ -136,7 +136,9 @@ class StreamPort:
             logger.info("%r closed", self)
             try:
                 self._context.copy().run(self.factory.doStop)
-            except Exception:
+            except ENDS_THE_PROGRAM:
+                raise
+            except BaseException:  # CancelledError too: what else there is is closed all the same
                 log_failure(logger, Failure(), "doStop of %r raised", self.factory)
 
     def _close(self) -> None:

@@ -15,7 +15,7 @@ import socket
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from netcore._log import log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.address import IPv4Address, IPv6Address
 from netcore.error import ConnectError
 from netcore.failure import Failure
@@ -111,7 +111,9 @@ class Connector(StreamConnector):
         self._search = search = _Search(self)
         try:
             self._reactor.nameResolver.resolveHostName(search, self.host, self.port, self._types, "TCP")
-        except Exception as error:
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException as error:  # CancelledError too
             log_failure(logger, Failure(), "%r, asked for %r, raised", self._reactor.nameResolver, self.host)
             if self._search is search:
                 search.error = error

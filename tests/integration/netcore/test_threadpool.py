@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import threading
@@ -239,8 +240,13 @@ def test_idle_threads_are_waited_for_too(new_pool: Callable[..., ThreadPool]) ->
 
 
 def test_a_listener_that_raises_is_logged(new_pool: Callable[..., ThreadPool], logged: Logged) -> None:
-    new_pool(0, 1).beginStop(lambda: 1 / 0)
+    def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    for listener in (lambda: 1 / 0, cancelled):
+        new_pool(0, 1).beginStop(listener)
     assert len(logged.take(ZeroDivisionError)) == 1
+    assert len(logged.take(asyncio.CancelledError)) == 1
 
 
 def test_the_size_can_be_adjusted_both_ways(new_pool: Callable[..., ThreadPool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import socket
 from typing import Any
@@ -241,18 +242,19 @@ class TestSharing:
             assert receiver.told == ["began", "192.0.2.1", "complete"]
         assert names.asked == ["name.example"]
 
-    def test_a_resolver_that_raises_fails_all(self, logged: Logged) -> None:
+    @pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
+    def test_a_resolver_that_raises_fails_all(self, logged: Logged, kind: type[BaseException]) -> None:
         class Broken(ManualResolver):
             def resolveHostName(self, *args: Any) -> Any:
-                raise LookupError
+                raise kind
 
         receiver = Receiver()
         cache = CachingResolver(Broken(), Clock())
         cache.resolveHostName(receiver, "name.example")
         assert receiver.told == ["began", "complete"]
-        assert type(receiver.resolution.error) is LookupError
+        assert type(receiver.resolution.error) is kind
         assert len(cache) == 0
-        assert len(logged.take(LookupError)) == 1
+        assert len(logged.take(kind)) == 1
 
     def test_what_ends_the_program_leaves_no_search_behind(self) -> None:
         class Broken(ManualResolver):

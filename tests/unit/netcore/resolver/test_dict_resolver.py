@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import socket
 from typing import Any
@@ -156,19 +157,20 @@ class TestCancelling:
 
 
 class TestReceiversThatRaise:
+    @pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
     @pytest.mark.parametrize("where", ["addressResolved", "resolutionComplete"])
-    def test_are_logged_and_told_the_rest(self, logged: Logged, where: str) -> None:
+    def test_are_logged_and_told_the_rest(self, logged: Logged, where: str, kind: type[BaseException]) -> None:
         receiver = Receiver()
         told = getattr(receiver, where)
 
         def raises(*args: Any) -> None:
             told(*args)
-            raise LookupError(where)
+            raise kind(where)
 
         setattr(receiver, where, raises)
         DictResolver({"name.example": "192.0.2.1"}).resolveHostName(receiver, "name.example")
         assert receiver.told == ["began", "192.0.2.1", "complete"]
-        (record,) = logged.take(LookupError)
+        (record,) = logged.take(kind)
         assert "name.example" in record.getMessage()
 
     def test_at_the_beginning_raise_to_who_asked(self) -> None:

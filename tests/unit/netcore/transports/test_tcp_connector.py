@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -419,15 +420,19 @@ class Careless:
 
 
 class TestCarelessResolvers:
-    def test_one_that_raises(self, logged: Logged) -> None:
+    @pytest.mark.parametrize("kind", [ZeroDivisionError, asyncio.CancelledError])
+    def test_one_that_raises(self, logged: Logged, kind: type[BaseException]) -> None:
+        def tell(receiver: IResolutionReceiver) -> None:
+            raise kind
+
         reactor = FakeReactor({})
-        reactor.nameResolver = Careless(lambda receiver: 1 / 0)
+        reactor.nameResolver = Careless(tell)
         connector, client = connect(reactor)
         (reason,) = client.reasons
         assert type(reason) is DNSLookupError
-        assert type(reason.__cause__) is ZeroDivisionError
+        assert type(reason.__cause__) is kind
         assert_nothing_is_left(reactor, connector)
-        assert len(logged.take(ZeroDivisionError)) == 1
+        assert len(logged.take(kind)) == 1
 
     def test_one_that_raises_when_it_has_told_all(self, logged: Logged) -> None:
         def tell(receiver: IResolutionReceiver) -> None:
