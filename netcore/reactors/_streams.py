@@ -84,7 +84,8 @@ class Streams(Part):
             timeout: seconds for the whole attempt, looking up the name included; None waits as long as the kernel does.
             bindAddress: local (host, port) to connect from; if that is an address, only addresses of its family are
                 tried.
-        Raises: ValueError: a port is not from 0 to 65535. TypeError: *host* is no str.
+        Raises: ValueError: a port is not from 0 to 65535, or *timeout* is negative or NaN. TypeError: *host* is no str,
+            or a port no number. What *factory*'s ``doStart`` or ``startedConnecting`` raised.
         """
         self._require_usable()
         connector = Connector(self._whole, host, port, factory, timeout, bindAddress)

@@ -78,8 +78,11 @@ def check_listens(sock: socket.socket) -> None:
 def check_port(port: int) -> None:
     """Refuse what is no port number: getaddrinfo(3) would take its last 16 bits (RFC 9293, 3.1), another port's.
 
-    Raises: ValueError.
+    Raises: ValueError. TypeError: it is no number, but the name of a service, say, which is for
+        `socket.getservbyname`.
     """
+    if not isinstance(port, int):
+        raise TypeError(f"a port is a number from 0 to 65535, not {port!r}")
     if not 0 <= port <= 65535:
         raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
 

@@ -97,19 +97,21 @@ class StreamConnector:
     # What the application asks for.
 
     def connect(self) -> None:
-        """Try (again) to connect.
+        """Try (again) to connect. If it raises anything, it has not begun to.
 
-        Raises: RuntimeError: it is connecting or connected.
+        Raises: RuntimeError: it is connecting or connected. ValueError: *timeout* is negative or NaN.
+            ReactorNotRunning: the reactor was disposed of. What the factory's ``doStart`` or ``startedConnecting``
+            raised.
         """
         self._move(ConnectorEvent.CONNECT)
-        if not self._factory_started:
-            self.factory.doStart()
-            self._factory_started = True
-        self._reactor._keep(self)
-        if self.timeout is not None:
-            self._timer = self._reactor.callLater(self.timeout, self._timed_out)
-        self._begin_call = self._reactor.callLater(0, self._begin)
         try:
+            if self.timeout is not None:
+                self._timer = self._reactor.callLater(self.timeout, self._timed_out)
+            self._begin_call = self._reactor.callLater(0, self._begin)
+            self._reactor._keep(self)
+            if not self._factory_started:
+                self.factory.doStart()
+                self._factory_started = True
             self.factory.startedConnecting(self)
         except BaseException:
             if self._state is ConnectorState.CONNECTING:
@@ -197,7 +199,9 @@ class StreamConnector:
         context = self._context.copy()
         try:
             context.run(getattr(self.factory, what), self, reason)
-        except Exception:
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException:  # CancelledError too
             context.run(log_failure, logger, Failure(), "%s of %r raised", what, self.factory)
         if self._state is ConnectorState.DISCONNECTED:
             self._stop_factory()
@@ -208,7 +212,9 @@ class StreamConnector:
             context = self._context.copy()
             try:
                 context.run(self.factory.doStop)
-            except Exception:
+            except ENDS_THE_PROGRAM:
+                raise
+            except BaseException:
                 context.run(log_failure, logger, Failure(), "doStop of %r raised", self.factory)
 
     def _move(self, event: ConnectorEvent) -> None:

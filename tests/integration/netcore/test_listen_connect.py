@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import contextvars
 import errno
 import logging
+import math
 import os
 import socket
 import threading
@@ -24,6 +26,7 @@ from netcore.error import (
     ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
+    ReactorNotRunning,
     TCPTimedOutError,
     TimeoutError,
     UserError,
@@ -215,6 +218,24 @@ class TestListening:
 
         run(main)
         assert len(logged.take(FileNotFoundError)) == 1
+
+    @pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
+    def test_a_factory_that_raises_at_the_end_keeps_nothing_else_open(
+        self, new_reactor: Callable[[], Reactor], logged: Logged, kind: type[BaseException]
+    ) -> None:
+        def stop() -> None:
+            raise kind
+
+        reactor = new_reactor()
+        servers = [Server() for _ in range(3)]
+        for server in servers[:2]:
+            server.doStop = stop  # type: ignore[method-assign]
+        for server in servers:
+            listen(reactor, server)
+        reactor.dispose()
+        assert reactor._open == {}
+        assert servers[2].stopped == 1
+        assert len(logged.take(kind)) == 2
 
     def test_many_connections_are_accepted_in_one_turn_but_not_without_bound(
         self, reactor: Reactor, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -474,13 +495,18 @@ class TestConnecting:
         run(main)
         assert len(logged.take(ZeroDivisionError)) == 1
 
+    @pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
     def test_a_factory_that_raises_when_told_is_logged(
-        self, reactor: Reactor, run: Run, refusing: int, logged: Logged
+        self, reactor: Reactor, run: Run, refusing: int, logged: Logged, kind: type[BaseException]
     ) -> None:
         class Raises(Client):
             def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
                 super().clientConnectionFailed(connector, reason)
-                raise LookupError("in clientConnectionFailed")
+                raise kind("in clientConnectionFailed")
+
+            def stopFactory(self) -> None:
+                super().stopFactory()
+                raise kind("in stopFactory")
 
         async def main() -> None:
             client = Raises()
@@ -490,7 +516,64 @@ class TestConnecting:
             assert client.told[-1] == "stop"
 
         run(main)
-        assert len(logged.take(LookupError)) == 1
+        assert len(logged.take(kind)) == 2
+
+    def test_a_factory_that_refuses_to_start_leaves_nothing_behind(self, reactor: Reactor, run: Run) -> None:
+        """And may be asked again."""
+
+        class Refuses(Client):
+            refuses = True
+
+            def startFactory(self) -> None:
+                if self.refuses:
+                    raise LookupError("in startFactory")
+                super().startFactory()
+
+        client = Refuses()
+        connector = Connector(reactor, "127.0.0.1", 9, client, 1000, None)
+        for _ in range(2):
+            with pytest.raises(LookupError):
+                connector.connect()
+            assert connector.state == "disconnected"
+            assert reactor._open == {}
+            assert reactor.getDelayedCalls() == []
+            assert client.told == []
+        client.refuses = False
+        connector.connect()
+        connector.stopConnecting()
+        assert [type(reason) for reason in client.reasons] == [UserError]
+
+    def test_what_cannot_be_a_time_limit_is_refused(self, reactor: Reactor, run: Run) -> None:
+        """The factory, which is not started, hears of nothing, now or later."""
+        client = Client()
+
+        async def main() -> None:
+            for seconds in (-1, math.nan):
+                with pytest.raises(ValueError, match=f"not {seconds}"):
+                    reactor.connectTCP("127.0.0.1", 9, client, timeout=seconds)
+            assert reactor.getDelayedCalls() == []
+            assert reactor._open == {}
+
+        run(main)
+        assert client.told == []
+
+    def test_a_factory_that_connects_again_when_the_reactor_is_disposed_of(
+        self, reactor: Reactor, full_port: int, logged: Logged
+    ) -> None:
+        """It is too late for that, and the factory is stopped all the same."""
+
+        class Stubborn(Client):
+            def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+                super().clientConnectionFailed(connector, reason)
+                connector.connect()
+
+        client = Stubborn()
+        connector = reactor.connectTCP("127.0.0.1", full_port, client)
+        reactor.dispose()
+        assert connector.state == "disconnected"
+        assert client.told[-1] == "stop"
+        assert client.told.count("stop") == 1
+        assert len(logged.take(ReactorNotRunning)) == 1
 
     def test_a_factory_that_refuses_to_begin_leaves_nothing_behind(self, reactor: Reactor) -> None:
         class Raises(Client):
@@ -634,6 +717,18 @@ class TestConnecting:
             reactor.listenTCP(number, Server())
         assert client.told == []
         assert reactor._open == {}
+
+    @pytest.mark.parametrize("port", ["http", "80", 80.0, None])
+    def test_what_is_no_number_is_no_port(self, reactor: Reactor, port: Any) -> None:
+        """Names of services are for `socket.getservbyname`."""
+        client = Client()
+        with pytest.raises(TypeError, match=f"a port is a number from 0 to 65535, not {port!r}"):
+            reactor.connectTCP("127.0.0.1", port, client)
+        with pytest.raises(TypeError, match="a port is a number"):
+            reactor.connectTCP("127.0.0.1", 9, client, bindAddress=("127.0.0.1", port))
+        with pytest.raises(TypeError, match="a port is a number"):
+            reactor.listenTCP(port, Server())
+        assert client.told == []
 
     def test_a_local_name_that_can_be_none_fails(self, reactor: Reactor, run: Run) -> None:
         async def main() -> None:
