@@ -37,7 +37,7 @@ class Calls(Part):
         Calls due at the same time are made in the order they were asked for; one with no delay is made in the next
         turn. What one raises is logged.
 
-        Raises: ValueError: *delay* is negative or NaN.
+        Raises: ValueError: *delay* is negative or NaN. TypeError: *callable* cannot be called.
         """
         if self._life.state is _DISPOSED:
             self._require_usable()
@@ -54,7 +54,7 @@ class Calls(Part):
 
         What it raises is logged. If the reactor does not run, the call waits until it does.
 
-        Raises: ReactorNotRunning: it was disposed of, or its loop was closed.
+        Raises: ReactorNotRunning: it was disposed of, or its loop was closed. TypeError: *callable* cannot be called.
         Threading: any thread, and signal handlers.
         """
         if self._life.state is _DISPOSED:

@@ -57,7 +57,7 @@ class Events(Part):
                 SIGHUP while `run` handles signals, and its triggers stay until they are removed. Without any SIGHUP
                 means what it did before.
         Returns: an identifier for `removeSystemEventTrigger`.
-        Raises: ValueError: an unknown phase.
+        Raises: ValueError: an unknown phase. TypeError: *callable* cannot be called.
         """
         self._require_usable()
         trigger = self._events.add(phase, eventType, callable, args, kwargs)

@@ -46,8 +46,10 @@ class ThreadCalls:
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Have a call made, in the caller's context, in the order of the calls of `add`.
 
-        Raises: what *wake* raises; the call is then not made.
+        Raises: TypeError: *func* cannot be called. What *wake* raises; the call is then not made.
         """
+        if not callable(func):
+            raise TypeError(f"{func!r} cannot be called")
         call = partial(copy_context().run, func, *args, **kwargs)
         self._calls.append(call)
         if not self._woken:

@@ -9,6 +9,7 @@ run.
 
 from __future__ import annotations
 
+import builtins
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -86,10 +87,12 @@ class SystemEvents:
     ) -> Trigger:
         """Have *callable* called in *phase* of *event*.
 
-        Raises: ValueError: no such phase.
+        Raises: ValueError: no such phase. TypeError: *callable* cannot be called.
         """
         if phase not in PHASES:
             raise ValueError(f"a trigger's phase is one of {', '.join(PHASES)}, not {phase!r}")
+        if not builtins.callable(callable):
+            raise TypeError(f"{callable!r} cannot be called")
         trigger = Trigger(phase, event, callable, args, kwargs)
         self._waiting.setdefault((event, phase), deque()).append(trigger)
         return trigger

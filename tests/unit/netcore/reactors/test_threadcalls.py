@@ -39,6 +39,13 @@ def test_many_calls_wake_once(calls: Calls) -> None:
     assert calls.woken == 2
 
 
+def test_what_cannot_be_called_is_refused(calls: Calls) -> None:
+    with pytest.raises(TypeError, match="None cannot be called"):
+        calls.queue.add(None, (), {})  # type: ignore[arg-type]
+    assert calls.woken == 0
+    calls.queue.drain()
+
+
 def test_a_drain_is_bounded_by_what_was_there(calls: Calls) -> None:
     def again() -> None:
         calls.made.append("again")

@@ -144,6 +144,12 @@ def test_an_unknown_phase_is_refused(events: SystemEvents) -> None:
         events.add("meanwhile", "x", print, (), {})
 
 
+def test_what_cannot_be_called_is_refused(events: SystemEvents) -> None:
+    with pytest.raises(TypeError, match="None cannot be called"):
+        events.add("before", "shutdown", None, (), {})  # type: ignore[arg-type]
+    assert not events.has("shutdown")
+
+
 def test_hooks_come_first_in_during_and_between_during_and_after(events: SystemEvents) -> None:
     called: list[str] = []
     go_on: list[Callable[[], None]] = []
