@@ -11,20 +11,24 @@ What holds:
   waits puts it there *before* asking whether the reactor is disposed of; the end sets that *before* it looks.
 
 KeyboardInterrupt and SystemExit raised by a callback escape `run`, as they escape asyncio's loops: `run` then ends as
-if by `crash`, with signal handlers put back, and the reactor can be run again. Every other exception is logged.
+if by `crash`, with signal handlers put back, and the reactor can be run again. Every other exception is logged, a
+signal handler's included (`_serve`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 
 from netcore import _current
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.error import ReactorAlreadyRunning, ReactorNotRunning
+from netcore.failure import Failure
 from netcore.interfaces import (
     IReactorCore,
     IReactorFDSet,
@@ -59,6 +63,10 @@ from netcore.reactors._uvloop import UvloopWatcher
 from netcore.transports._spare import Spare
 
 __all__ = ["Reactor", "live"]
+
+logger = logging.getLogger("netcore.reactors")
+
+_FAILURES = 3  # that come out of a loop which does not turn in between, and then it is given up
 
 _live: weakref.WeakSet[Reactor] = weakref.WeakSet()
 _live_lock = threading.Lock()
@@ -186,7 +194,7 @@ class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
             reload = self._events.has("reload")
             with self._entered(), Signals(self.loop, self._on_signal, installSignalHandlers, reload) as self._signals:
                 start = self.loop.call_soon(self._start)
-                self.loop.run_forever()
+                self._serve()
         finally:
             self._signals = None
             if start is not None:
@@ -304,6 +312,35 @@ class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
             yield
         finally:
             _current.leave(self)
+
+    def _serve(self) -> None:
+        """Have the loop run until it is stopped.
+
+        What a handler of `signal.signal` raises when it interrupts the loop's waiting comes out of asyncio's loops, as
+        if it were theirs; uvloop logs it, and goes on. So it is on all of them, unless they come to no turn in between:
+        then it is the loop itself that is broken.
+        """
+        failures = 0
+
+        def turned() -> None:
+            nonlocal failures
+            failures = 0
+
+        while True:
+            try:
+                self.loop.run_forever()
+                return
+            except ENDS_THE_PROGRAM:
+                raise
+            except BaseException:
+                failures += 1
+                if failures > _FAILURES:
+                    raise
+                log_failure(logger, Failure(), "an exception, of a signal handler most likely, has left %r", self.loop)
+            if self._life.state is State.ENDING:
+                return
+            self._turns.resume()
+            self.loop.call_soon(turned)
 
     def _start(self) -> None:
         """The first thing that `run` has the loop do."""

@@ -76,6 +76,13 @@ class Turns:
             self._handle.cancel()
             self._handle = None
 
+    def resume(self) -> None:
+        """An exception has left the loop in the middle of a turn, with a call of ours perhaps, and it goes on."""
+        if self.used:
+            self.end()
+            self.begin()
+            self._loop.call_soon(self._drain, context=self._context)
+
     def clear(self) -> None:
         """Drop what waits."""
         self.timers.clear()

@@ -279,3 +279,92 @@ class TestWhoTakesThem:
         reactor.callWhenRunning(turns, reactor, 1, lambda: hang_up(reactor, reactor.stop))
         reactor.run()
         assert seen == ["reload"]
+
+
+class TestHandlersThatRaise:
+    """Handlers of `signal.signal`, which interrupt whatever the main thread is doing."""
+
+    @pytest.fixture(autouse=True)
+    def _raising(self) -> Iterator[None]:
+        before = signal.signal(signal.SIGUSR1, self.handle)
+        self.do: Callable[[], object] = lambda: None
+        yield
+        signal.signal(signal.SIGUSR1, before)
+
+    def handle(self, number: int, frame: Any) -> None:
+        self.do()
+        raise LookupError("in a signal handler")
+
+    def interrupt(self, reactor: Reactor) -> None:
+        """Have a signal come the next time that the loop waits; or, if nobody is told of that, in its next turn."""
+        selector: Any = getattr(reactor.loop, "_selector", None)
+        if selector is None:
+            reactor.loop.call_soon(signal.raise_signal, signal.SIGUSR1)
+            return
+        select = selector.select
+
+        def interrupted(timeout: float | None = None) -> Any:
+            selector.select = select
+            signal.raise_signal(signal.SIGUSR1)
+            return select(timeout)
+
+        selector.select = interrupted
+
+    def test_are_logged_and_the_reactor_goes_on(
+        self, reactor: Reactor, logged: Logged, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As often as it happens, if the loop turns in between."""
+        seen: list[str] = []
+
+        def interrupt(left: int) -> None:
+            if not left:
+                reactor.stop()
+                return
+            self.interrupt(reactor)
+            reactor.callLater(0.001, interrupt, left - 1)
+            reactor.callFromThread(seen.append, "thread")
+
+        reactor.addSystemEventTrigger("during", "shutdown", seen.append, "shutdown")
+        reactor.callWhenRunning(interrupt, 5)
+        reactor.run()
+        assert seen == [*["thread"] * 5, "shutdown"]
+        assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"] * 5  # or uvloop's own
+        logged.take(LookupError)
+        assert not reactor.running
+
+    def test_at_the_beginning_too(self, reactor: Reactor, logged: Logged) -> None:
+        seen: list[str] = []
+        reactor.addSystemEventTrigger("before", "startup", seen.append, "startup")
+        self.interrupt(reactor)
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        assert seen == ["startup"]
+        logged.take(LookupError)
+
+    def test_one_that_crashes_it_has_its_way(self, reactor: Reactor, logged: Logged) -> None:
+        seen: list[str] = []
+        reactor.addSystemEventTrigger("during", "shutdown", seen.append, "shutdown")
+        self.do = reactor.crash
+        reactor.callWhenRunning(self.interrupt, reactor)
+        reactor.run()
+        assert seen == []
+        logged.take(LookupError)
+
+    def test_a_loop_that_is_broken_is_given_up(self, logged: Logged) -> None:
+        """It comes to no turn any more: to go on would be to spin."""
+        reactor = Reactor("poll")
+        selector: Any = reactor.loop._selector  # type: ignore[attr-defined]
+        tried: list[float | None] = []
+
+        def broken(timeout: float | None = None) -> Any:
+            tried.append(timeout)
+            raise OSError("broken")
+
+        selector.select = broken
+        with pytest.raises(OSError, match="broken"):
+            reactor.run()
+        del selector.select
+        assert len(tried) == 4
+        assert len(logged.take(OSError)) == 3
+        assert not reactor.running
+        reactor.dispose()

@@ -43,6 +43,9 @@ class Loop:
     def call_later(self, delay: float, callback: Callable[[], object], *, context: object) -> Handle:
         return self._add(self.now + self._rounded(delay), callback)
 
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> Handle:
+        return self._add(self.now, callback)
+
     def _add(self, when: float, callback: Callable[[], object]) -> Handle:
         handle = Handle()
         heapq.heappush(self._waiting, (when, next(self._order), handle, callback))
@@ -118,3 +121,18 @@ def test_a_call_for_next_year_is_waited_for_in_pieces(turns_on: Callable[[Loop],
     loop.run()
     assert made == [pytest.approx(100.0 + year)]
     assert loop.wakes == pytest.approx(365, abs=1)
+
+
+def test_what_an_exception_took_out_of_the_loop_is_put_there_again(turns_on: Callable[[Loop], Turns]) -> None:
+    loop = Loop(exact)
+    turns = turns_on(loop)
+    made: list[str] = []
+    turns.timers.add(0.5, made.append, ("timer",), {})
+    turns.thread_calls.add(made.append, ("thread",), {})
+    loop._waiting.clear()
+    turns.resume()
+    loop.run()
+    assert made == ["thread", "timer"]
+    turns.end()
+    turns.resume()  # not in use: there is nothing to go on with
+    assert loop._waiting == []
