@@ -7,6 +7,7 @@ finished, once, however often it was.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
@@ -24,6 +25,8 @@ logger = logging.getLogger("netcore.reactors")
 # States in which callWhenRunning() calls at once.
 _UP = frozenset({State.RUNNING, State.STOPPING, State.ENDING, State.ATTACHED, State.DETACHING})
 
+_SERVING = frozenset({State.RUNNING, State.ATTACHED, State.ITERATING})
+
 
 class Events(Part):
     """`IReactorCore`, as far as it is about events."""
@@ -33,6 +36,7 @@ class Events(Part):
     _signals: Signals | None  # while `run` is called
     _reloading: bool
     _reload_again: bool
+    _next_reload: asyncio.Handle | None = None
 
     def fireSystemEvent(self, eventType: str) -> None:
         """Call the triggers of *eventType*, phase by phase. "shutdown" ends a running reactor, as `stop` does; "reload"
@@ -93,15 +97,20 @@ class Events(Part):
     def _on_signal(self, number: int) -> None:
         state = self._life.state
         if number == RELOAD:
-            if state is State.RUNNING:
-                self._reload()
-            elif state is State.STARTING:
-                self._events.add("after", "startup", self._reload, (), {})
+            self._reload_if_up()
         elif state in (State.STARTING, State.RUNNING):
             self._whole.stop()
         elif state is State.STOPPING and number == signal.SIGINT:
             logger.warning("interrupted again while stopping: not waiting any longer")
             self._whole.crash()
+
+    def _reload_if_up(self) -> None:
+        """Reload, if the reactor serves; when it does, if it is starting; not any more, if it is ending."""
+        state = self._life.state
+        if state in _SERVING:
+            self._reload()
+        elif state is State.STARTING:
+            self._events.add("after", "startup", self._reload, (), {})
 
     def _reload(self) -> None:
         if self._reloading:
@@ -119,9 +128,12 @@ class Events(Part):
         self._reloading = False
         if self._reload_again:
             self._reload_again = False
-            self.loop.call_soon(self._reload)
+            self._next_reload = self.loop.call_soon(self._reload_if_up)
 
     def _abandon_events(self) -> None:
         """What is being fired and waits for Deferreds goes no further."""
         self._events.abandon()
         self._reloading = self._reload_again = False
+        if self._next_reload is not None:
+            self._next_reload.cancel()
+            self._next_reload = None

@@ -212,6 +212,31 @@ class TestReload:
         reactor.run()
         assert seen == others == []
 
+    @pytest.mark.parametrize("end", ["stop", "crash"])
+    def test_one_that_was_to_be_answered_afterwards_is_dropped_by_then(self, reactor: Reactor, end: str) -> None:
+        """It came while the reactor was reloading, and that took until it stopped. The next run knows nothing of it."""
+        waiting: list[Deferred[None]] = []
+        seen: list[str] = []
+
+        def before() -> Deferred[None]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        def finish() -> None:
+            getattr(reactor, end)()
+            waiting[0].callback(None)
+
+        reactor.addSystemEventTrigger("before", "reload", before)
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: deferLater(reactor, 0.001, lambda: None))
+        reactor.callWhenRunning(hang_up, reactor, lambda: hang_up(reactor, finish))
+        reactor.run()
+        assert len(waiting) == 1
+        reactor.addSystemEventTrigger("before", "startup", seen.append, "startup")
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        assert len(waiting) == 1
+        assert seen == ["startup"]
+
 
 class TestWhoTakesThem:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
