@@ -232,7 +232,8 @@ class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
 
         Raises: ReactorAlreadyRunning: it runs already, or this is one of its callbacks; it is attached; or this thread
             runs another loop. ReactorNotRunning: it was disposed of. ValueError: *delay* is negative or NaN.
-            KeyboardInterrupt, SystemExit: a callback raised it.
+            KeyboardInterrupt, SystemExit: a callback raised it. On asyncio's loops, what a signal handler raised that
+            interrupted the waiting.
         """
         if not delay >= 0:
             raise ValueError(f"a turn waits 0 or more seconds, not {delay!r}")
