@@ -28,3 +28,7 @@ class TestThreads(Everywhere, contracts.ReactorThreadsContract):
 
 class TestTCP(Everywhere, contracts.ReactorTCPContract):
     pass
+
+
+class TestNamesWithSeveralAddresses(Everywhere, contracts.HappyEyeballsContract):
+    pass

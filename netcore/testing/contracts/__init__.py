@@ -24,6 +24,7 @@ from netcore.testing.contracts._core import ReactorCoreContract, ReactorEventsCo
 from netcore.testing.contracts._datagrams import ReactorMulticastContract, ReactorUDPContract
 from netcore.testing.contracts._descriptors import ReactorFDSetContract
 from netcore.testing.contracts._endpoints import StreamClientEndpointContract, StreamServerEndpointContract
+from netcore.testing.contracts._eyeballs import HappyEyeballsContract
 from netcore.testing.contracts._half_close import HalfCloseContract
 from netcore.testing.contracts._names import ReactorPluggableNameResolverContract, ReactorPluggableResolverContract
 from netcore.testing.contracts._stream import ConnectionContract, StreamTransportContract, TCPTransportContract
@@ -36,6 +37,7 @@ __all__ = [
     "ConnectionContract",
     "Contract",
     "HalfCloseContract",
+    "HappyEyeballsContract",
     "ReactorContract",
     "ReactorCoreContract",
     "ReactorEventsContract",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from netcore.defer import Deferred, fail
@@ -124,6 +126,19 @@ class ReactorEventsContract(ReactorContract):
 
         self.drive(main)
         assert seen == ["before", "during", "after"]
+
+
+TURNS = 2000  # that are taken by hand, at most, until something has happened
+LONG = 1000.0  # seconds: no test takes so long
+
+
+def turn_until(reactor: Any, done: Callable[[], object], delay: float = 0) -> None:
+    """Take turns by hand until something is *done*."""
+    for _ in range(TURNS):
+        if done():
+            return
+        reactor.iterate(delay)
+    raise AssertionError(f"it was not done in {TURNS} turns")
 
 
 class ReactorCoreContract(ReactorEventsContract):
@@ -251,3 +266,124 @@ class ReactorCoreContract(ReactorEventsContract):
         reactor.callWhenRunning(reactor.stop)
         self.runReactor(reactor)
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 6
+
+    # Turns taken by hand.
+
+    def test_a_turn_makes_the_calls_that_are_due(self) -> None:
+        """In order, and no others."""
+        reactor = self.newReactor()
+        seen: list[int] = []
+        later = reactor.callLater(LONG, seen.append, 4)
+        for number in range(4):
+            reactor.callLater(0, seen.append, number)
+        turn_until(reactor, lambda: seen)
+        reactor.iterate()
+        assert seen == [0, 1, 2, 3]
+        later.cancel()
+
+    def test_turns_make_calls_from_threads(self) -> None:
+        """In order, here."""
+        reactor = self.newReactor()
+        seen: list[tuple[int, threading.Thread]] = []
+
+        def ask() -> None:
+            for number in range(3):
+                reactor.callFromThread(lambda number=number: seen.append((number, threading.current_thread())))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        turn_until(reactor, lambda: len(seen) == 3)
+        assert seen == [(number, threading.current_thread()) for number in range(3)]
+
+    def test_a_turn_waits_for_something_to_happen(self) -> None:
+        """A timer that becomes due, or a call from a thread; no longer than that."""
+        reactor = self.newReactor()
+        seen: list[str] = []
+        reactor.callLater(0.001, seen.append, "timer")
+        turn_until(reactor, lambda: seen, LONG)
+        thread = threading.Thread(target=reactor.callFromThread, args=(seen.append, "thread"))
+        reactor.callLater(0.001, thread.start)
+        turn_until(reactor, lambda: len(seen) == 2, LONG)
+        thread.join()
+        assert seen == ["timer", "thread"]
+
+    def test_a_turn_waits_as_long_as_it_was_told_at_most(self) -> None:
+        """If nothing happens."""
+        reactor = self.newReactor()
+        later = reactor.callLater(LONG, list)
+        began = reactor.seconds()
+        reactor.iterate(0.001)
+        assert reactor.seconds() - began < LONG
+        later.cancel()
+
+    def test_what_calls_raise_in_a_turn_is_logged_and_the_rest_is_made(self) -> None:
+        """Turns go on."""
+        reactor = self.newReactor()
+        seen: list[str] = []
+        reactor.callLater(0, lambda: 1 / 0)
+        reactor.callFromThread(lambda: 1 / 0)
+        reactor.callLater(0, seen.append, "timer")
+        reactor.callFromThread(seen.append, "thread")
+        turn_until(reactor, lambda: len(seen) == 2)
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 2
+
+    def test_turns_are_no_startup(self) -> None:
+        """Nor anything else of a run, that comes before or after."""
+        reactor = self.newReactor()
+        seen: list[Any] = []
+        for _ in range(2):
+            reactor.addSystemEventTrigger("before", "startup", seen.append, "startup")
+            reactor.callWhenRunning(seen.append, "running")
+            reactor.callLater(0, lambda: seen.append(reactor.running))
+            turn_until(reactor, lambda: seen)
+            reactor.iterate()
+            assert seen == [False]
+            reactor.callWhenRunning(reactor.stop)
+            self.runReactor(reactor)
+            assert seen == [False, "startup", "running"]
+            seen.clear()
+
+    def test_there_is_nothing_to_stop_in_a_turn(self) -> None:
+        """It ends by itself."""
+        reactor = self.newReactor()
+        seen: list[BaseException] = []
+
+        def stop() -> None:
+            with raises(ReactorNotRunning) as caught:
+                reactor.stop()
+            seen.append(caught.value)
+
+        reactor.callLater(0, stop)
+        turn_until(reactor, lambda: seen)
+
+    def test_turns_refuse_to_nest(self) -> None:
+        """In each other, and in a run."""
+        reactor = self.newReactor()
+        seen: list[BaseException] = []
+
+        def nest() -> None:
+            for act in (reactor.iterate, reactor.run):
+                with raises(ReactorAlreadyRunning) as caught:
+                    act()
+                seen.append(caught.value)
+
+        reactor.callLater(0, nest)
+        turn_until(reactor, lambda: seen)
+        reactor.callWhenRunning(nest)
+        reactor.callWhenRunning(reactor.stop)
+        self.runReactor(reactor)
+        assert len(seen) == 4
+
+    def test_an_event_goes_on_in_later_turns(self) -> None:
+        """When what it waits for has come."""
+        reactor = self.newReactor()
+        seen: list[str] = []
+        waited = Deferred[None]()
+        reactor.addSystemEventTrigger("before", "rotate", lambda: waited)
+        reactor.addSystemEventTrigger("during", "rotate", seen.append, "during")
+        reactor.fireSystemEvent("rotate")
+        reactor.iterate()
+        assert seen == []
+        reactor.callLater(0, waited.callback, None)
+        turn_until(reactor, lambda: seen)

@@ -23,7 +23,7 @@ from netcore.interfaces import IConnector, IListeningPort, IReactorTCP, provides
 from netcore.testing.contracts._contract import ReactorContract, driven, raises
 from netcore.testing.contracts._recorder import ClientRecorder, FactoryRecorder, Recorder
 
-__all__ = ["ReactorTCPContract"]
+__all__ = ["HERE", "FullPort", "ReactorTCPContract"]
 
 HERE = "127.0.0.1"
 
@@ -35,15 +35,19 @@ def refusing() -> int:
 
 
 class FullPort:
-    """A port whose queue is full: the kernel answers nobody, and connecting takes its time."""
+    """A port whose queue is full: the kernel answers nobody, and connecting takes its time.
 
-    def __init__(self) -> None:
-        self.sockets = [socket.create_server((HERE, 0), backlog=0)]
+    Raises: OSError: *number* is taken.
+    """
+
+    def __init__(self, host: str = HERE, number: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sockets = [socket.create_server((host, number), family=family, backlog=0)]
         self.number = int(self.sockets[0].getsockname()[1])
         for _ in range(4):
-            self.sockets.append(sock := socket.socket())
+            self.sockets.append(sock := socket.socket(family))
             sock.setblocking(False)
-            sock.connect_ex((HERE, self.number))
+            sock.connect_ex((host, self.number))
 
     def close(self) -> None:
         for sock in self.sockets:
