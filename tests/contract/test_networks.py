@@ -37,6 +37,10 @@ class TestOverUNIX(OverUNIX, Everywhere, contracts.StreamTransportContract):
     implementation = "a UNIX connection"
 
 
+class TestProducersOverUNIX(OverUNIX, Everywhere, contracts.ProducerContract):
+    implementation = "a UNIX connection"
+
+
 class TestHalfCloseOverUNIX(OverUNIX, Everywhere, contracts.HalfCloseContract):
     implementation = "a UNIX connection"
 

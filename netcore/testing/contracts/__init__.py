@@ -19,6 +19,7 @@ imported: ``pytest.register_assert_rewrite("netcore.testing.contracts")``.
 """
 
 from netcore.testing.contracts._adopted import ReactorSocketContract
+from netcore.testing.contracts._connection import ConnectionContract
 from netcore.testing.contracts._contract import Contract, ReactorContract
 from netcore.testing.contracts._core import ReactorCoreContract, ReactorEventsContract
 from netcore.testing.contracts._datagrams import ReactorMulticastContract, ReactorUDPContract
@@ -27,7 +28,8 @@ from netcore.testing.contracts._endpoints import StreamClientEndpointContract, S
 from netcore.testing.contracts._eyeballs import HappyEyeballsContract
 from netcore.testing.contracts._half_close import HalfCloseContract
 from netcore.testing.contracts._names import ReactorPluggableNameResolverContract, ReactorPluggableResolverContract
-from netcore.testing.contracts._stream import ConnectionContract, StreamTransportContract, TCPTransportContract
+from netcore.testing.contracts._producers import ProducerContract
+from netcore.testing.contracts._stream import StreamTransportContract, TCPTransportContract
 from netcore.testing.contracts._tcp import ReactorTCPContract
 from netcore.testing.contracts._threads import ReactorThreadsContract
 from netcore.testing.contracts._time import ReactorTimeContract
@@ -38,6 +40,7 @@ __all__ = [
     "Contract",
     "HalfCloseContract",
     "HappyEyeballsContract",
+    "ProducerContract",
     "ReactorContract",
     "ReactorCoreContract",
     "ReactorEventsContract",

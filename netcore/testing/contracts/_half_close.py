@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from netcore.error import ConnectionDone
 from netcore.interfaces import IHalfCloseableProtocol, implementer
+from netcore.testing.contracts._connection import BIG, ConnectionContract
 from netcore.testing.contracts._contract import driven
 from netcore.testing.contracts._recorder import Push, Recorder
-from netcore.testing.contracts._stream import BIG, ConnectionContract
 
 __all__ = ["HalfCloseContract"]
 
