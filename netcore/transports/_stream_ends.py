@@ -129,7 +129,7 @@ class StreamEnds(ScopeOwner):
 
     def _callback_returned(self) -> None:
         """Do what a callback left for its caller to do."""
-        if self._buffer or self._state is not _OPEN:
+        if self._buffer or self._producer_paused or self._state is not _OPEN:
             self._flush()
         else:
             self._armed = False

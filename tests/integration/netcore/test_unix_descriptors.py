@@ -230,6 +230,41 @@ class TestSending:
         client: Any = None
         run(main)
 
+    @pytest.mark.parametrize("where", ["on_data", "on_made"])
+    def test_a_producer_that_many_pause_in_a_callback_goes_on_although_nothing_was_written(
+        self, net: Net, run: Run, where: str
+    ) -> None:
+        """Else all wait for each other: they for a byte, the byte for the producer, and that for them to be sent."""
+
+        class Producer:
+            def __init__(self, transport: Any) -> None:
+                self.transport = transport
+
+            def pauseProducing(self) -> None:
+                pass
+
+            def resumeProducing(self) -> None:
+                self.transport.write(b"x")
+                self.transport.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                pass
+
+        def send_many(protocol: Any) -> None:
+            protocol.transport.registerProducer(Producer(protocol.transport), True)
+            for _ in range(_unix_connection.HIGH_WATER + 1):
+                send(protocol.transport, b"")
+
+        async def main() -> None:
+            client = Plain()
+            setattr(client, where, send_many)
+            server, _ = await net.both(Receiver(), client)
+            server.transport.write(b"go")
+            await server.got(1)
+            assert len(server.contents()) == _unix_connection.HIGH_WATER + 1
+
+        run(main)
+
 
 class TestReceiving:
     def test_descriptors_come_before_their_bytes_in_order_and_are_not_inherited(self, net: Net, run: Run) -> None:
