@@ -342,10 +342,10 @@ class StreamEnds(ScopeOwner):
         # A copy, since the connection's own context may be entered: disposing of an attached reactor in a callback.
         context = self._context.copy()
         try:
-            _call(context, self._end_scopes)
+            _call(context, self, "_end_scopes")
             if producer is not None:
-                _call(context, producer.stopProducing)
-            _call(context, protocol.connectionLost, reason)
+                _call(context, producer, "stopProducing")
+            _call(context, protocol, "connectionLost", reason)
         finally:
             if self._on_lost is not None:
                 self._on_lost(reason)
@@ -360,10 +360,11 @@ class StreamEnds(ScopeOwner):
         self._state = state
 
 
-def _call(context: Context, callback: Callable[..., object], *args: Any) -> None:
+def _call(context: Context, whose: Any, method: str, *args: Any) -> None:
+    """What it raises is logged, and that it has no such method: those that are to be called next are called."""
     try:
-        context.run(callback, *args)
+        context.run(getattr(whose, method), *args)
     except ENDS_THE_PROGRAM:
         raise
     except BaseException:
-        context.run(log_failure, logger, Failure(), "%r raised", callback)
+        context.run(log_failure, logger, Failure(), "%s of %r raised", method, whose)

@@ -486,6 +486,21 @@ class TestBrokenConnections:
 
         run(main)
 
+    def test_a_producer_that_cannot_be_stopped_keeps_nobody_from_hearing_of_the_end(
+        self, net: Net, run: Run, logged: Logged
+    ) -> None:
+        """A pull producer of which only `resumeProducing` was written."""
+
+        async def main() -> None:
+            ours, peer = await net.connect()
+            ours.transport.registerProducer(object(), True)
+            peer.sock.close()
+            assert type(await ours.lost) is ConnectionDone
+
+        run(main)
+        (record,) = logged.take(AttributeError)
+        assert "stopProducing of" in record.getMessage()
+
     @pytest.mark.parametrize("where", ["on_made", "on_data"])
     def test_a_protocol_that_raises_loses_its_connection_and_nobody_else_notices(
         self, net: Net, run: Run, logged: Logged, where: str
