@@ -84,7 +84,8 @@ class Datagrams(Part):
             maxPacketSize: bytes; what is longer arrives cut off.
             mode: of the file, for chmod(2): who may send.
         Raises: netcore.error.CannotListenError: also if there is a file already, even a socket that nobody has any
-            more. ValueError: *maxPacketSize* is less than 1. What ``startProtocol`` raises.
+            more. ValueError: *maxPacketSize* is less than 1, or *address* has a NUL inside. What ``startProtocol``
+            raises.
         """
         self._require_usable()
         listening = DatagramPort(self._whole, address, protocol, maxPacketSize, mode)
@@ -109,8 +110,8 @@ class Datagrams(Part):
             maxPacketSize: bytes; what is longer arrives cut off.
             mode: of the file at *bindAddress*, for chmod(2).
             bindAddress: a path, or abstract name, of one's own, without which nobody can answer.
-        Raises: TypeError: *protocol* is none. ValueError: *maxPacketSize* is less than 1. What ``startProtocol``
-            raises.
+        Raises: TypeError: *protocol* is none. ValueError: *maxPacketSize* is less than 1, or an address has a NUL
+            inside, or *address* is empty. What ``startProtocol`` raises.
         """
         self._require_usable()
         connected = ConnectedDatagramPort(self._whole, address, protocol, maxPacketSize, mode, bindAddress)

@@ -20,6 +20,7 @@ from netcore.interfaces import (
 )
 from netcore.protocol import ConnectedDatagramProtocol
 from netcore.transports._datagram_port import DatagramSocket
+from netcore.transports._unix_names import SocketFile, checked_name, is_abstract, shown_name
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
@@ -47,8 +48,9 @@ class _UNIXDatagramSocket(DatagramSocket):
             raise UnsupportedAddressFamily("this platform has no UNIX sockets")
         super().__init__(reactor, protocol, maxPacketSize)
         self.mode = mode
-        self._path = path or None
-        self._made: tuple[int, int, int] | None = None  # process, device, and number of the file
+        self._name = checked_name(path) if path else None
+        self._file: SocketFile | None = None
+        self._made_in: int | None = None
 
     def getHost(self) -> UNIXAddress:
         """The path, or abstract name, that it is bound to, if any.
@@ -64,41 +66,37 @@ class _UNIXDatagramSocket(DatagramSocket):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._reactor._admit(sock)
             sock.setblocking(False)
-            if self._path is not None:
-                self._bind(sock, self._path)
+            if self._name is not None:
+                self._bind(sock, self._name)
             self._host = UNIXAddress(sock.getsockname())
         except BaseException as error:
             if sock is not None:
                 self._before_close()
                 sock.close()
             if isinstance(error, OSError):
-                raise CannotListenError("", os.fsdecode(self._path or b""), error) from error
+                raise CannotListenError("", shown_name(self._name or b""), error) from error
             raise
         return sock
 
-    def _bind(self, sock: socket.socket, path: str | bytes) -> None:
-        if os.fsencode(path).startswith(b"\0"):
-            sock.bind(path)
+    def _bind(self, sock: socket.socket, name: bytes) -> None:
+        if is_abstract(name):
+            sock.bind(name)
             return
         # Linux gives the file the mode that the socket has, less the umask: at no time may more be allowed than asked
         # for. Others ignore or refuse this.
         with contextlib.suppress(OSError):
             os.fchmod(sock.fileno(), self.mode)
-        sock.bind(path)
-        made = os.lstat(path)
-        self._made = os.getpid(), made.st_dev, made.st_ino
-        os.chmod(path, self.mode)
+        sock.bind(name)
+        self._file = SocketFile(os.path.abspath(name))
+        self._made_in = os.getpid()
+        os.chmod(self._file.path, self.mode)
 
     def _before_close(self) -> None:
-        made, self._made = self._made, None
-        if made is None or self._path is None:
+        file, self._file = self._file, None
+        if file is None or self._made_in != os.getpid():
             return
         try:
-            there = os.lstat(self._path)
-            if made == (os.getpid(), there.st_dev, there.st_ino):
-                os.unlink(self._path)
-        except FileNotFoundError:
-            pass
+            file.remove()
         except OSError as error:
             logger.warning("%r: its file stays: %s", self, error)
 
@@ -114,7 +112,8 @@ class DatagramPort(_UNIXDatagramSocket):
         reactor: whose loop watches the socket.
         address, protocol, maxPacketSize, mode: see `IReactorUNIXDatagram.listenUNIXDatagram`.
     Attributes: *port*, the address as asked for; *mode*; *protocol*; *maxPacketSize*.
-    Raises: ValueError: *maxPacketSize* is less than 1. UnsupportedAddressFamily: this platform has no UNIX sockets.
+    Raises: ValueError: *maxPacketSize* is less than 1, or *address* has a NUL inside. UnsupportedAddressFamily: this
+        platform has no UNIX sockets.
     Threading: the reactor's thread only.
     """
 
@@ -137,9 +136,10 @@ class DatagramPort(_UNIXDatagramSocket):
 
         Raises: MessageLengthError: *packet* is too long for one datagram. NotListeningError: the port is closed.
             OSError: it cannot be sent there: FileNotFoundError and ConnectionRefusedError say that nobody is there,
-            PermissionError that it is not allowed, or that the receiver is connected to somebody else.
+            PermissionError that it is not allowed, or that the receiver is connected to somebody else. ValueError:
+            *addr* is empty or has a NUL inside.
         """
-        refusal = self._send(self._bound().sendto, packet, addr)
+        refusal = self._send(self._bound().sendto, packet, checked_name(addr))
         if refusal is not None:
             raise refusal
 
@@ -158,8 +158,8 @@ class ConnectedDatagramPort(_UNIXDatagramSocket):
         reactor: whose loop watches the socket.
         address, protocol, maxPacketSize, mode, bindAddress: see `IReactorUNIXDatagram.connectUNIXDatagram`.
     Attributes: *remoteaddr* and *port*, *address* and *bindAddress* as asked for; *mode*; *protocol*; *maxPacketSize*.
-    Raises: TypeError: *protocol* is no `ConnectedDatagramProtocol`. ValueError: *maxPacketSize* is less than 1.
-        UnsupportedAddressFamily: this platform has no UNIX sockets.
+    Raises: TypeError: *protocol* is no `ConnectedDatagramProtocol`. ValueError: *maxPacketSize* is less than 1, or an
+        address has a NUL inside, or *address* is empty. UnsupportedAddressFamily: this platform has no UNIX sockets.
     Threading: the reactor's thread only.
     """
 
@@ -177,6 +177,7 @@ class ConnectedDatagramPort(_UNIXDatagramSocket):
         if not isinstance(protocol, ConnectedDatagramProtocol):
             raise TypeError(f"a connected port needs a ConnectedDatagramProtocol, not {protocol!r}")
         super().__init__(reactor, bindAddress, protocol, maxPacketSize, mode)
+        self._remote_name = checked_name(address)
 
     def getPeer(self) -> UNIXAddress:
         """The path, or abstract name, that it sends to."""
@@ -205,7 +206,7 @@ class ConnectedDatagramPort(_UNIXDatagramSocket):
             sock = super()._open()
             assert sock is not None
             try:
-                sock.connect(self.remoteaddr)
+                sock.connect(self._remote_name)
             except OSError as error:
                 raise getConnectError(error) from error
         except BaseException as error:

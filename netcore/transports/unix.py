@@ -16,7 +16,6 @@ import logging
 import os
 import socket
 import stat
-import sys
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from netcore.transports._sockets import check_listens
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
 from netcore.transports._unix_connection import Connection
+from netcore.transports._unix_names import SocketFile, checked_name, is_abstract, shown_name
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
@@ -66,13 +66,13 @@ class Port(StreamPort):
         mode: int = 0o666,
         wantPID: bool = False,
     ) -> None:
-        self._name = _checked(address, wantPID and "wantPID")
+        self._name = checked_name(address, wantPID and "wantPID")
         super().__init__(reactor, factory, backlog)
         self.address = address
         self.mode = mode
         self.wantPID = wantPID
         self._lock: FilesystemLock | None = None
-        self._file: _File | None = None
+        self._file: SocketFile | None = None
         self._listened_in: int | None = None
 
     @classmethod
@@ -106,8 +106,8 @@ class Port(StreamPort):
             self._reactor._admit(sock)
             sock.setblocking(False)
             _bind(sock, self._name)
-            if not _is_abstract(self._name):
-                self._file = _File(os.path.abspath(self._name))
+            if not is_abstract(self._name):
+                self._file = SocketFile(os.path.abspath(self._name))
                 os.chmod(self._file.path, self.mode)
             sock.listen(self._backlog)
             self._host = UNIXAddress(sock.getsockname())
@@ -117,7 +117,7 @@ class Port(StreamPort):
                 sock.close()
             self._give_lock_back()
             if isinstance(error, OSError):
-                raise CannotListenError("", _shown(self._name), error) from error
+                raise CannotListenError("", shown_name(self._name), error) from error
             raise
         return sock
 
@@ -148,7 +148,7 @@ class Port(StreamPort):
             return
         try:
             if not file.remove():
-                logger.warning("%r: %r is not the file it made: left alone", self, _shown(file.path))
+                logger.warning("%r: %r is not the file it made: left alone", self, shown_name(file.path))
         except OSError as error:
             logger.warning("%r: its file stays behind: %s", self, error)
 
@@ -169,7 +169,7 @@ class Port(StreamPort):
 
     def __repr__(self) -> str:
         state = "closed" if self._socket is None else "open"
-        return f"<UNIX port {_shown(self._name)!r}, {state}, of {self.factory!r}>"
+        return f"<UNIX port {shown_name(self._name)!r}, {state}, of {self.factory!r}>"
 
 
 @implementer(IConnector)
@@ -193,7 +193,7 @@ class Connector(StreamConnector):
         timeout: float | None,
         checkPID: bool,
     ) -> None:
-        self._name = _checked(address, checkPID and "checkPID")
+        self._name = checked_name(address, checkPID and "checkPID")
         super().__init__(reactor, factory, timeout)
         self.address = address
         self.checkPID = checkPID
@@ -256,61 +256,17 @@ class Connector(StreamConnector):
         return Connection(self._reactor, sock, host, peer, protocol, context, self._connection_lost)
 
     def _target(self) -> str:
-        return _shown(self._name)
+        return shown_name(self._name)
 
     def __repr__(self) -> str:
-        return f"<UNIX connector to {_shown(self._name)!r}, {self._state.value}, of {self.factory!r}>"
-
-
-class _File:
-    """The socket file that was just made at *path*."""
-
-    def __init__(self, path: bytes) -> None:
-        self.path = path
-        self._status = os.lstat(path)
-
-    def remove(self) -> bool:
-        """Returns: False if it is no longer there, but another is. Raises: OSError: it cannot be removed."""
-        try:
-            if not os.path.samestat(self._status, os.lstat(self.path)):
-                return False
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass  # as was wanted
-        return True
-
-
-def _checked(address: str | bytes, lock_option: str | bool) -> bytes:
-    """*address* as bytes. Raises: ValueError: it cannot be one. RuntimeError: there are no UNIX sockets here."""
-    if not hasattr(socket, "AF_UNIX"):
-        raise RuntimeError(f"Python has no UNIX sockets on {sys.platform}: use TCP on the loopback interface")
-    name = os.fsencode(address)
-    if not name:
-        raise ValueError("the address of a UNIX socket is a path or an abstract name, and this is empty")
-    if not _is_abstract(name):
-        if b"\0" in name:
-            raise ValueError(f"a path has no NUL in it: {name!r}")
-    elif sys.platform not in {"linux", "android"}:
-        raise ValueError(f"abstract names exist on Linux only, not on {sys.platform}: {name!r}")
-    elif lock_option:
-        raise ValueError(f"an abstract name has no lock file, so there can be no {lock_option}: {name!r}")
-    return name
-
-
-def _is_abstract(name: bytes) -> bool:
-    return name.startswith(b"\0")
-
-
-def _shown(name: bytes) -> str:
-    """An abstract name begins with "@" then, as it does where the system lists sockets."""
-    return f"@{os.fsdecode(name[1:])}" if _is_abstract(name) else os.fsdecode(name)
+        return f"<UNIX connector to {shown_name(self._name)!r}, {self._state.value}, of {self.factory!r}>"
 
 
 def _bind(sock: socket.socket, name: bytes) -> None:
     try:
         sock.bind(name)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and not _is_abstract(name):
+        if error.errno == errno.EADDRINUSE and not is_abstract(name):
             hint = "remove the file, if nobody listens there"
             raise OSError(error.errno, f"{error.strerror} ({hint})") from None
         raise _too_long(name, error) from None

@@ -156,6 +156,22 @@ def test_the_file_is_taken_away_at_the_end(run: Run, reactor: Reactor, path: str
     assert not exists(path)
 
 
+def test_the_file_is_found_again_from_another_directory(
+    run: Run, reactor: Reactor, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        monkeypatch.chdir(os.path.dirname(path))
+        port = reactor.listenUNIXDatagram("here", Recorder())
+        assert port.getHost() == UNIXAddress("here")
+        monkeypatch.chdir("/")
+        stopped = port.stopListening()
+        assert stopped is not None
+        await stopped
+        assert not exists(path)
+
+    run(main)
+
+
 def test_a_file_that_is_another_is_left_alone(run: Run, reactor: Reactor, path: str) -> None:
     async def main() -> None:
         moved = reactor.listenUNIXDatagram(path, Recorder())
@@ -380,6 +396,28 @@ def test_bad_arguments_raise_at_once(reactor: Reactor, path: str) -> None:
         reactor.connectUNIXDatagram(nowhere, ConnectedRecorder(), bindAddress=path)
     assert not exists(path)
     assert reactor._open == {}
+
+
+def test_a_name_that_can_be_none_is_refused_at_once(reactor: Reactor, path: str) -> None:
+    """The system would take what comes before the NUL."""
+    short, server = Recorder(), Recorder()
+    reactor.listenUNIXDatagram(path, short)
+    port = reactor.listenUNIXDatagram(None, server)
+    for wrong in (path + "\0x", os.fsencode(path) + b"\0x"):
+        with pytest.raises(ValueError, match="NUL"):
+            reactor.connectUNIXDatagram(wrong, ConnectedRecorder())
+        with pytest.raises(ValueError, match="NUL"):
+            port.write(b"x", wrong)
+    for name in (path + ".none\0x", os.fsencode(path) + b".none\0x"):
+        with pytest.raises(ValueError, match="NUL"):
+            reactor.listenUNIXDatagram(name, Recorder())
+        with pytest.raises(ValueError, match="NUL"):
+            reactor.connectUNIXDatagram(path, ConnectedRecorder(), bindAddress=name)
+    with pytest.raises(ValueError, match="empty"):
+        reactor.connectUNIXDatagram("", ConnectedRecorder())
+    with pytest.raises(ValueError, match="empty"):
+        port.write(b"x", "")
+    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
 
 
 def test_the_end_of_the_reactor_closes_ports(reactor: Reactor, path: str) -> None:
