@@ -94,10 +94,12 @@ class StreamPort:
     def startListening(self) -> None:
         """Listen.
 
-        Raises: CannotListenError. RuntimeError: it listens already.
+        Raises: CannotListenError. RuntimeError: it listens already. ReactorNotRunning: the reactor was disposed of.
+            What the factory's ``doStart`` raised: the socket is closed again.
         """
         if self._socket is not None:
             raise RuntimeError(f"{self!r} listens already")
+        self._reactor._require_usable()
         adopted, self._adopted = self._adopted, None
         self._socket = sock = adopted or self._open()
         self._reactor._keep(self)

@@ -16,7 +16,7 @@ import pytest
 from netcore.defer import Deferred
 from netcore.error import ConnectError, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from netcore.failure import Failure
-from netcore.protocol import ClientFactory, Factory, Protocol
+from netcore.protocol import ClientFactory, DatagramProtocol, Factory, Protocol
 from netcore.reactors import Reactor, live
 from tests.integration.netcore.tcp_peers import Instead
 from tests.support.guard import Logged
@@ -453,6 +453,8 @@ class TestDispose:
         reactor.dispose()
 
     def test_later_use_is_refused_clearly(self, reactor: Reactor) -> None:
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        datagrams = reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")
         reactor.dispose()
         uses: list[Callable[[], object]] = [
             reactor.run,
@@ -464,6 +466,8 @@ class TestDispose:
             lambda: reactor.callWhenRunning(print),
             lambda: reactor.listenTCP(0, Factory()),
             lambda: reactor.connectTCP("127.0.0.1", 9, ClientFactory()),
+            port.startListening,
+            datagrams.startListening,
             lambda: reactor.addSystemEventTrigger("during", "shutdown", print),
             reactor.getThreadPool,
         ]
