@@ -16,6 +16,8 @@ BIN     := $(VENV)/bin
 # PORT from its environment, so that no character of a password means anything to the shell.
 export PORT DB
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start some hundred programs: without byte code, each would compile all that it imports, in half a second.
+unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 comma := ,
 
