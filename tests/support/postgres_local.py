@@ -16,7 +16,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import NamedTuple
 import psycopg2
 from psycopg2.extensions import make_dsn
 
+from tests.support.network import free_port
 from tests.support.waiting import has_ended, wait_until
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "LocalServer",
     "Unavailable",
     "answers",
-    "free_port",
     "installed",
     "packaged",
 ]
@@ -76,13 +75,6 @@ def answers(parameters: dict[str, str]) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
-
-
-def free_port() -> int:
-    """The number of a port of the loopback interface that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class LocalServer:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from tests.support.network import free_port
 from tests.support.postgres_local import (
     SETTINGS,
     START_TIMEOUT,
@@ -25,7 +26,6 @@ from tests.support.postgres_local import (
     LocalServer,
     Unavailable,
     answers,
-    free_port,
     installed,
     packaged,
 )
