@@ -17,6 +17,7 @@ RunUnderGuard = Callable[[str], pytest.RunResult]
 @pytest.fixture
 def run_under_guard(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunUnderGuard:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # hypothesis': half of the time that such a run takes
     pytester.makeconftest('pytest_plugins = ["tests.support.guard"]')
 
     def run(tests: str) -> pytest.RunResult:

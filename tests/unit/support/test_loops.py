@@ -48,6 +48,7 @@ TESTS = """
 def run_on(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunOn:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setenv("NETCORE_REACTOR", "nonsense")  # of whoever runs the tests
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # hypothesis': half of the time that such a run takes
     plugins = ["tests.support.guard", "tests.support.loops", "tests.support.process"]
     pytester.makeconftest(f"pytest_plugins = {plugins}")
     pytester.makepyfile(textwrap.dedent(TESTS))
