@@ -15,6 +15,7 @@ from tests.support.network import Gate, ask, free_port
 from tests.support.process import ROOT
 from tests.support.waiting import wait_until
 
+SOON = "--answer-within", "3"  # most of which is waited for a database that is not there
 UNAVAILABLE = b"The directory is not available now; please try again later\r\n"
 
 
@@ -22,9 +23,9 @@ UNAVAILABLE = b"The directory is not available now; please try again later\r\n"
 def serve(spawn: Any) -> Any:
     """Starts the service on a free port; returns the program and the port, when it listens."""
 
-    def start(url: str, port: int | None = None) -> tuple[Any, int]:
+    def start(url: str, *options: str, port: int | None = None) -> tuple[Any, int]:
         port = free_port() if port is None else port
-        program = spawn.module("examples.finger", "serve", "--port", str(port), "--db", url)
+        program = spawn.module("examples.finger", "serve", "--port", str(port), "--db", url, *options)
         program.wait_for("^Ctrl-C ends it.$")
         return program, port
 
@@ -34,7 +35,7 @@ def serve(spawn: Any) -> Any:
 def test_the_service_answers_and_ends_and_starts_again_at_once(serve: Any, finger_url: str) -> None:
     port = None
     for _ in range(2):
-        program, port = serve(finger_url, port)
+        program, port = serve(finger_url, port=port)
         assert ask(port, b"alice\r\n").startswith(b"Login: alice                    Name: Alice Liddell\r\n")
         assert ask(port, b"nobody\r\n") == b"nobody: no such user\r\n"
         assert ask(port, b"\r\n").startswith(b"Login ")
@@ -177,7 +178,7 @@ def test_a_database_that_is_not_there_is_told_and_found_when_it_comes(serve: Any
     """It is started without its database, finds it, and loses it."""
     gate = Gate(database.connect_args["host"], int(database.connect_args["port"]))
     url = database.url.replace(f":{gate._behind[1]}/", f":{gate.port}/")
-    program, port = serve(url)
+    program, port = serve(url, *SOON)
     try:
         assert ask(port, b"alice\r\n") == UNAVAILABLE
         gate.open()
@@ -209,7 +210,7 @@ def test_a_database_that_is_too_slow_is_told_and_waited_for_no_longer(serve: Any
 
 
 def test_a_file_that_cannot_be_opened_is_told_and_found_when_it_can(serve: Any, tmp_path: Path) -> None:
-    program, port = serve(f"sqlite:///{tmp_path / 'later' / 'x.sqlite3'}")
+    program, port = serve(f"sqlite:///{tmp_path / 'later' / 'x.sqlite3'}", *SOON)
     assert ask(port, b"alice\r\n") == UNAVAILABLE
     (tmp_path / "later").mkdir()
     wait_until(lambda: ask(port, b"alice\r\n").startswith(b"Login: alice"), "the database is found")
