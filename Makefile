@@ -1,22 +1,26 @@
-# `make` or `make help` lists what can be made. Everything is installed into .venv (and .venv-3.13), nothing elsewhere.
+# `make` or `make help` lists what can be made. Everything is installed into .venv (and .venv-3.13 and the like), and
+# nothing elsewhere.
 
 PYTHON    ?=                      # the interpreter .venv is made with; empty: .ci/find-python looks for one
-PYTHON313 ?=                      # the one for the second run of the tests
+PYTHON312 ?=                      # those for the other runs of the tests
+PYTHON313 ?=
 PORT      ?= 7979
 DB        ?=
 ARGS      ?=
 LOOP      ?= asyncio
+JOBS      ?= 4
 
 VENV    := .venv
+VENV312 := .venv-3.12
 VENV313 := .venv-3.13
 VENVBENCH := .venv-bench
 BIN     := $(VENV)/bin
 
-# $(PYTHON) and $(PYTHON313) end in the blanks before their comments, which $(strip) takes away. A recipe reads DB and
-# PORT from its environment, so that no character of a password means anything to the shell.
+# $(PYTHON) and the like end in the blanks before their comments, which $(strip) takes away. A recipe reads DB
+# and PORT from its environment, so that no character of a password means anything to the shell.
 export PORT DB
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# The tests start some hundred programs: without byte code, each would compile all that it imports, in half a second.
+# The tests start some hundred programs: without byte code, each would compile netcore and all, in a third of a second.
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 comma := ,
@@ -24,12 +28,14 @@ comma := ,
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run test test-3.13 check check-3.11 check-3.13 format lint types layers coverage bench build venvs clean
+.PHONY: help run test test-3.12 test-3.13 check check-3.11 check-3.12 check-3.13 format lint types layers
+.PHONY: coverage bench build venvs venv-3.12 clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name', LOOP=uvloop (make test); PYTHON=python3.12"
+	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name', LOOP=uvloop (make test);"
+	@echo "             JOBS=$(JOBS) (make check); PYTHON=python3.12"
 
 run: $(VENV)/.has-$(if $(filter postgres%,$(DB)),postgres,base) ## serve finger on PORT, from SQLite or from DB
 	@exec $(BIN)/python -m examples.finger serve --port "$$PORT" $${DB:+--db "$$DB"}
@@ -37,25 +43,45 @@ run: $(VENV)/.has-$(if $(filter postgres%,$(DB)),postgres,base) ## serve finger 
 test: $(VENV)/.has-test ## run all tests, with a real PostgreSQL, on the event loop LOOP (see CONTRIBUTING.md)
 	@$(BIN)/python -m pytest --loop $(LOOP) $(ARGS)
 
+test-3.12: $(VENV312)/.has-test ## the same on Python 3.12
+	@$(VENV312)/bin/python -m pytest --loop $(LOOP) $(ARGS)
+
 test-3.13: $(VENV313)/.has-test ## the same on Python 3.13
 	@$(VENV313)/bin/python -m pytest --loop $(LOOP) $(ARGS)
 
-# All tests on each of the two Pythons and, at that, on each of the two loops; and those that meet sockets, threads and
-# signals on the other pairs as well. The two Pythons at a time, each of which says what it has to say when it is through.
-check: ## every check there is: format, lint, types, layers, tests on 3.11 and 3.13, asyncio's loop and uvloop's
+check: ## every check there is: format, lint, types, layers, tests on 3.11 to 3.13, asyncio's loop and uvloop's
 	@$(MAKE) lint
 	@$(MAKE) types
 	@$(MAKE) layers
-	@$(MAKE) $(VENV)/.has-test $(VENV313)/.has-test
-	@$(MAKE) --jobs=2 --output-sync=target check-3.11 check-3.13
+	@$(MAKE) venvs
+	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(filter-out check-3.12-%,$(PASSES)) check-3.12
 
-check-3.11:
-	@$(MAKE) test LOOP=uvloop ARGS=tests/integration
-	@$(MAKE) test LOOP=asyncio
+# All tests on each of two Pythons and, at that, on each of the two loops; and those that meet sockets, threads and
+# signals on the other pairs as well. In passes, JOBS at a time, because each waits for much of its time; a pass says
+# what it has to say when it is through. Those that wait most come first, beside those that compute most.
+define pass # its name, the environment, the event loop, what it runs
+.PHONY: check-$(1)
+check-$(1): $(2)/.has-test
+	@echo "check-$(1): pytest --loop $(3) $(4)"
+	@$(2)/bin/python -m pytest --loop $(3) $(4)
+PASSES += check-$(1)
+endef
+REST := --ignore=tests/examples --ignore=tests/integration
+$(eval $(call pass,3.11-examples,$(VENV),asyncio,tests/examples))
+$(eval $(call pass,3.13-examples,$(VENV313),uvloop,tests/examples))
+$(eval $(call pass,3.11-rest,$(VENV),asyncio,$(REST)))
+$(eval $(call pass,3.13-rest,$(VENV313),uvloop,$(REST)))
+$(eval $(call pass,3.11-integration,$(VENV),asyncio,tests/integration))
+$(eval $(call pass,3.13-integration,$(VENV313),uvloop,tests/integration))
+$(eval $(call pass,3.11-integration-uvloop,$(VENV),uvloop,tests/integration))
+$(eval $(call pass,3.13-integration-asyncio,$(VENV313),asyncio,tests/integration))
+$(eval $(call pass,3.12-quick,$(VENV312),asyncio,tests/unit tests/contract tests/property))
 
-check-3.13:
-	@$(MAKE) test-3.13 LOOP=asyncio ARGS=tests/integration
-	@$(MAKE) test-3.13 LOOP=uvloop
+check-3.11: $(filter check-3.11-%,$(PASSES))
+check-3.13: $(filter check-3.13-%,$(PASSES))
+
+check-3.12: venv-3.12 # between the two: where it is installed, what is quick
+	@if [ -e $(VENV312)/.has-test ]; then $(MAKE) check-3.12-quick; else echo "Nothing is tested on Python 3.12."; fi
 
 format: $(VENV)/.has-dev ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format
@@ -84,10 +110,13 @@ bench: $(VENVBENCH)/.has-bench ## measure side by side with what could be taken 
 build: $(VENV)/.has-dev ## build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --quiet
 
-venvs: $(VENV)/.has-dev $(VENV313)/.has-test
+venvs: $(VENV)/.has-dev $(VENV313)/.has-test venv-3.12
+
+venv-3.12: # where there is that Python; where there is none, this is said
+	@if .ci/find-python $(or $(strip $(PYTHON312)),3.12) >/dev/null; then $(MAKE) --silent $(VENV312)/.has-test; fi
 
 clean: ## remove the environments, caches and what was built
-	rm -rf $(VENV) $(VENV313) $(VENVBENCH) build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV312) $(VENV313) $(VENVBENCH) build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -97,6 +126,10 @@ clean: ## remove the environments, caches and what was built
 $(VENV)/.created:
 	@python=$$(.ci/find-python $(strip $(PYTHON))) && echo "$(VENV): $$($$python --version)" \
 	  && "$$python" -m venv --clear $(VENV) && touch $@
+
+$(VENV312)/.created:
+	@python=$$(.ci/find-python $(or $(strip $(PYTHON312)),3.12)) && echo "$(VENV312): $$($$python --version)" \
+	  && "$$python" -m venv --clear $(VENV312) && touch $@
 
 $(VENV313)/.created:
 	@python=$$(.ci/find-python $(or $(strip $(PYTHON313)),3.13)) && echo "$(VENV313): $$($$python --version)" \
