@@ -8,6 +8,7 @@ PORT      ?= 7979
 DB        ?=
 ARGS      ?=
 LOOP      ?= asyncio
+DEBUG     :=                      # not from the environment, where it may be meant for something else
 JOBS      ?= 4
 
 VENV    := .venv
@@ -16,7 +17,7 @@ VENV313 := .venv-3.13
 VENVBENCH := .venv-bench
 BIN     := $(VENV)/bin
 
-# $(PYTHON) and the like end in the blanks before their comments, which $(strip) takes away. A recipe reads DB
+# $(PYTHON), $(DEBUG) and the like end in the blanks before their comments, which $(strip) takes away. A recipe reads DB
 # and PORT from its environment, so that no character of a password means anything to the shell.
 export PORT DB
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,20 +35,22 @@ comma := ,
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name', LOOP=uvloop (make test);"
+	@echo "  Variables: PORT=$(PORT), DB=postgresql://... (make run); ARGS='-k name', LOOP=uvloop, DEBUG=1 (make test);"
 	@echo "             JOBS=$(JOBS) (make check); PYTHON=python3.12"
 
 run: $(VENV)/.has-$(if $(filter postgres%,$(DB)),postgres,base) ## serve finger on PORT, from SQLite or from DB
 	@exec $(BIN)/python -m examples.finger serve --port "$$PORT" $${DB:+--db "$$DB"}
 
+debugging = $(if $(filter-out 0,$(DEBUG)),NETCORE_DEBUG=1)
+
 test: $(VENV)/.has-test ## run all tests, with a real PostgreSQL, on the event loop LOOP (see CONTRIBUTING.md)
-	@$(BIN)/python -m pytest --loop $(LOOP) $(ARGS)
+	@$(debugging) $(BIN)/python -m pytest --loop $(LOOP) $(ARGS)
 
 test-3.12: $(VENV312)/.has-test ## the same on Python 3.12
-	@$(VENV312)/bin/python -m pytest --loop $(LOOP) $(ARGS)
+	@$(debugging) $(VENV312)/bin/python -m pytest --loop $(LOOP) $(ARGS)
 
 test-3.13: $(VENV313)/.has-test ## the same on Python 3.13
-	@$(VENV313)/bin/python -m pytest --loop $(LOOP) $(ARGS)
+	@$(debugging) $(VENV313)/bin/python -m pytest --loop $(LOOP) $(ARGS)
 
 check: ## every check there is: format, lint, types, layers, tests on 3.11 to 3.13, asyncio's loop and uvloop's
 	@$(MAKE) lint
@@ -63,7 +66,7 @@ define pass # its name, the environment, the event loop, what it runs
 .PHONY: check-$(1)
 check-$(1): $(2)/.has-test
 	@echo "check-$(1): pytest --loop $(3) $(4)"
-	@$(2)/bin/python -m pytest --loop $(3) $(4)
+	@$$(debugging) $(2)/bin/python -m pytest --loop $(3) $(4)
 PASSES += check-$(1)
 endef
 REST := --ignore=tests/examples --ignore=tests/integration
