@@ -58,6 +58,8 @@ TARGETS = (
             Target(scenario, Figure.CPU, "netcore-uvloop", "asyncio-uvloop", 1.25, 1.25),
         )
     ),
+    Target("tls-echo", Figure.CPU, "netcore", "twisted", 0.6, 0.6),
+    Target("tls-bulk", Figure.CPU, "netcore", "twisted", 0.6, 0.6),
     Target("timers", Figure.CPU, "netcore", "twisted", 1.0, 1.0),
     Target("thread-calls", Figure.CPU, "netcore", "twisted", 0.5, 0.5),
 )

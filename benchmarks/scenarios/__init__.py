@@ -1,7 +1,7 @@
 """The registry of what can be measured with systems in processes of their own."""
 
 from benchmarks.scenarios.base import Bench, Entry, Scenario, Unavailable
-from benchmarks.scenarios.echo import BULK, ECHO, ECHO_LARGE, ECHO_SMALL
+from benchmarks.scenarios.echo import BULK, ECHO, ECHO_LARGE, ECHO_SMALL, TLS_BULK, TLS_ECHO, TLS_HANDSHAKES
 from benchmarks.scenarios.loops import THREAD_CALLS, TIMERS
 from benchmarks.scenarios.queries import QUERY_POSTGRES, QUERY_SQLITE
 
@@ -9,5 +9,8 @@ __all__ = ["SCENARIOS", "Bench", "Entry", "Scenario", "Unavailable"]
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (QUERY_POSTGRES, QUERY_SQLITE, ECHO, ECHO_SMALL, ECHO_LARGE, BULK, TIMERS, THREAD_CALLS)
+    for scenario in (
+        *(QUERY_POSTGRES, QUERY_SQLITE, ECHO, ECHO_SMALL, ECHO_LARGE, BULK),
+        *(TLS_ECHO, TLS_BULK, TLS_HANDSHAKES, TIMERS, THREAD_CALLS),
+    )
 }

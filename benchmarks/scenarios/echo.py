@@ -60,13 +60,13 @@ class Stream(Scenario):
             yield StreamBench(client, f"{self.connections} connections on loopback, {self.what}")
 
 
-def _systems(module: str) -> tuple[Entry, ...]:
+def _systems(module: str, **arguments: bool) -> tuple[Entry, ...]:
     return (
-        Entry("netcore", f"{module}_netcore:Server"),
-        Entry("netcore-uvloop", f"{module}_netcore:Server", {"loop": "uvloop"}),
-        Entry("twisted", f"{module}_twisted:Server"),
-        Entry("asyncio", f"{module}_asyncio:Server"),
-        Entry("asyncio-uvloop", f"{module}_asyncio:Server", {"loop": "uvloop"}),
+        Entry("netcore", f"{module}_netcore:Server", {**arguments}),
+        Entry("netcore-uvloop", f"{module}_netcore:Server", {"loop": "uvloop", **arguments}),
+        Entry("twisted", f"{module}_twisted:Server", {**arguments}),
+        Entry("asyncio", f"{module}_asyncio:Server", {**arguments}),
+        Entry("asyncio-uvloop", f"{module}_asyncio:Server", {"loop": "uvloop", **arguments}),
     )
 
 
@@ -97,4 +97,35 @@ BULK = Stream(
     BULK_SIZE,
     4,
     f"each asked for a stream of {BULK_SIZE}-byte messages; the transport says when to pause",
+)
+
+TLS_ECHO = Stream(
+    "tls-echo",
+    "TLS echo: processor time of the server per message of 1024 bytes",
+    Figure.CPU,
+    _systems("echo", secure=True),
+    "tls_clients:Echo",
+    1024,
+    CONNECTIONS,
+    "each with one message of 1024 bytes under way, TLS 1.3",
+)
+TLS_BULK = Stream(
+    "tls-bulk",
+    f"TLS, one way, as fast as the client reads: processor time of the server per {BULK_SIZE} bytes",
+    Figure.CPU,
+    _systems("bulk", secure=True),
+    "tls_clients:Bulk",
+    BULK_SIZE,
+    4,
+    f"each asked for a stream of {BULK_SIZE}-byte messages, TLS 1.3; the transport says when to pause",
+)
+TLS_HANDSHAKES = Stream(
+    "tls-handshakes",
+    "TLS handshakes: processor time of the server per connection",
+    Figure.CPU,
+    _systems("echo", secure=True),
+    "tls_clients:Handshakes",
+    1,
+    1,
+    "one after the other, each with a full handshake (TLS 1.3, ECDSA) and one byte there and back",
 )

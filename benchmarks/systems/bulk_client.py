@@ -30,8 +30,17 @@ class Client:
     def connect(self, port: int) -> None:
         for _ in range(self._count):
             connection = socket.create_connection((ADDRESS, port), TIMEOUT)
+            connection = self._begin(connection)
             connection.setblocking(False)
             self._connections.append(connection)
+
+    def _begin(self, connection: socket.socket) -> socket.socket:
+        """What is said before anything is asked for."""
+        return connection
+
+    def _receive_into(self, connection: socket.socket, buffer: bytearray) -> int | None:
+        """How many bytes have come; None if they were not for us."""
+        return connection.recv_into(buffer)
 
     def disconnect(self) -> None:
         for connection in self._connections:
@@ -60,7 +69,9 @@ class Client:
                 if not ready:
                     raise WrongAnswer(f"nothing came within {TIMEOUT:g} s")
                 for descriptor, _ in ready:
-                    received = connections[descriptor].recv_into(buffer)
+                    received = self._receive_into(connections[descriptor], buffer)
+                    if received is None:
+                        continue
                     if not received:
                         raise WrongAnswer("the server closed a connection")
                     place = places[descriptor]

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from benchmarks.systems.base import AsyncioProgram
+from benchmarks.systems.certificates import server_context
 
 
 class Echo(asyncio.Protocol):
@@ -27,10 +28,15 @@ class Echo(asyncio.Protocol):
 
 
 class Server(AsyncioProgram):
-    """Listens on a free port of loopback."""
+    """Listens on a free port of loopback; with TLS, if it is to be *secure*."""
+
+    def __init__(self, loop: str = "asyncio", secure: bool = False) -> None:
+        super().__init__(loop)
+        self._context = server_context() if secure else None
 
     async def open(self, stack: AsyncExitStack) -> None:
-        server = await stack.enter_async_context(await self.loop.create_server(Echo, "127.0.0.1", 0))
+        listening = self.loop.create_server(Echo, "127.0.0.1", 0, ssl=self._context)
+        server = await stack.enter_async_context(await listening)
         self._port = server.sockets[0].getsockname()[1]
 
     def start(self) -> dict[str, int]:

@@ -32,8 +32,17 @@ class Client:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self._payloads[0]) > 65536:  # so that the kernel takes a message at once
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(self._payloads[0]))
+            connection = self._begin(connection)
             connection.setblocking(False)
             self._connections[connection.fileno()] = connection
+
+    def _begin(self, connection: socket.socket) -> socket.socket:
+        """What is said before messages are."""
+        return connection
+
+    def _receive(self, connection: socket.socket, most: int) -> bytes | None:
+        """What has come; None if it was not for us."""
+        return connection.recv(most)
 
     def disconnect(self) -> None:
         for connection in self._connections.values():
@@ -66,7 +75,9 @@ class Client:
                 if not ready:
                     raise WrongAnswer(f"no message came back within {TIMEOUT:g} s")
                 for descriptor, _ in ready:
-                    data: bytes | bytearray = connections[descriptor].recv(max(65536, size))
+                    data: bytes | bytearray | None = self._receive(connections[descriptor], max(65536, size))
+                    if data is None:
+                        continue
                     if not data:
                         raise WrongAnswer("the server closed a connection")
                     payload, began = sent[descriptor]

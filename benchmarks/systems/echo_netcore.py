@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.systems.base import ReactorHost
+from benchmarks.systems.certificates import server_context
 from netcore.protocol import Factory, Protocol
 from netcore.reactors import Reactor
 
@@ -15,14 +16,19 @@ class Echo(Protocol):
 
 
 class Server:
-    """Listens on a free port of loopback."""
+    """Listens on a free port of loopback; with TLS, if it is to be *secure*."""
 
-    def __init__(self, loop: str = "asyncio") -> None:
+    def __init__(self, loop: str = "asyncio", secure: bool = False) -> None:
         self._host = ReactorHost(Reactor(loop))
+        self._secure = secure
 
     def start(self) -> dict[str, int]:
         self._host.start()
-        port = self._host.call(self._host.reactor.listenTCP, 0, Factory.forProtocol(Echo), 50, "127.0.0.1")
+        reactor, factory, end = self._host.reactor, Factory.forProtocol(Echo), (50, "127.0.0.1")
+        if self._secure:
+            port = self._host.call(reactor.listenSSL, 0, factory, server_context(), *end)
+        else:
+            port = self._host.call(reactor.listenTCP, 0, factory, *end)
         return {"port": port.getHost().port}
 
     def stop(self) -> None:

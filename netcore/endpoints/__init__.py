@@ -9,8 +9,11 @@ from netcore.endpoints._connect import connectProtocol
 from netcore.endpoints._from_string import clientFromString, serverFromString
 from netcore.endpoints._strings import quoteStringArgument
 from netcore.endpoints._tcp import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.endpoints._tls import SSL4ClientEndpoint, SSL4ServerEndpoint, wrapClientTLS
 
 __all__ = [
+    "SSL4ClientEndpoint",
+    "SSL4ServerEndpoint",
     "TCP4ClientEndpoint",
     "TCP4ServerEndpoint",
     "TCP6ServerEndpoint",
@@ -18,4 +21,5 @@ __all__ = [
     "connectProtocol",
     "quoteStringArgument",
     "serverFromString",
+    "wrapClientTLS",
 ]

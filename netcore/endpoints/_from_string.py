@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from netcore.endpoints._strings import Description, parse
+from netcore.endpoints._strings import Description, Values, parse
 from netcore.endpoints._tcp import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.endpoints._tls import SSL4ClientEndpoint, SSL4ServerEndpoint
 from netcore.interfaces import IReactorTCP, IStreamClientEndpoint, IStreamServerEndpoint
+from netcore.ssl import optionsForClientTLS, serverOptions, serverOptionsFromDirectory
 
 __all__ = ["clientFromString", "serverFromString"]
 
@@ -53,8 +55,80 @@ def _tcp_client(reactor: IReactorTCP, description: Description) -> TCP4ClientEnd
     )
 
 
-_SERVERS: dict[str, Callable[[Any, Description], IStreamServerEndpoint]] = {"tcp": _tcp_server, "tcp6": _tcp6_server}
-_CLIENTS: dict[str, Callable[[Any, Description], IStreamClientEndpoint]] = {"tcp": _tcp_client}
+def _ssl_server(reactor: IReactorTCP, description: Description) -> SSL4ServerEndpoint:
+    values = description.bind(("port", "privateKey", "certKey", "interface", "backlog"))
+    key = values.text("privateKey", default="server.pem")
+    certificate = values.text("certKey", default=key)
+    options = _files(description, lambda: serverOptions(certificate, key))
+    return _secure_server(reactor, values, options)
+
+
+def _tls_server(reactor: IReactorTCP, description: Description) -> SSL4ServerEndpoint:
+    values = description.bind(("port", "certificates", "interface", "backlog"))
+    directory = values.text("certificates")
+    return _secure_server(reactor, values, _files(description, lambda: serverOptionsFromDirectory(directory)))
+
+
+def _secure_server(reactor: IReactorTCP, values: Values, options: Any) -> SSL4ServerEndpoint:
+    return SSL4ServerEndpoint(
+        reactor,
+        values.integer("port", 0, _PORT_MAX),
+        options,
+        values.integer("backlog", 0, _BACKLOG_MAX, default=50),
+        values.text("interface", default=""),
+    )
+
+
+def _ssl_client(reactor: IReactorTCP, description: Description) -> SSL4ClientEndpoint:
+    return _secure_client(reactor, description, "certKey", "caCertsDir")
+
+
+def _tls_client(reactor: IReactorTCP, description: Description) -> SSL4ClientEndpoint:
+    return _secure_client(reactor, description, "certificate", "trustRoots")
+
+
+def _secure_client(
+    reactor: IReactorTCP, description: Description, certificate_is: str, roots_are: str
+) -> SSL4ClientEndpoint:
+    options = ("hostname", certificate_is, "privateKey", roots_are, "timeout", "bindAddress")
+    values = description.bind(("host", "port"), options)
+    host = values.text("host")
+    name = values.text("hostname", default=host)
+    certificate = values.given.get(certificate_is)
+    key = values.given.get("privateKey")
+    if key is not None and certificate is None:
+        raise description.mistake(f"privateKey is of use with a {certificate_is} only")
+    own = (certificate, key) if certificate is not None and key is not None else certificate
+    contexts = _files(description, lambda: optionsForClientTLS(name, values.given.get(roots_are), own))
+    return SSL4ClientEndpoint(
+        reactor,
+        host,
+        values.integer("port", 1, _PORT_MAX),
+        contexts,
+        values.seconds("timeout", default=30),
+        values.text("bindAddress") if "bindAddress" in values.given else None,
+    )
+
+
+def _files(description: Description, read: Callable[[], E]) -> E:
+    """What *read* makes of files that *description* names."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise description.mistake(f"{type(error).__name__}: {error}") from error
+
+
+_SERVERS: dict[str, Callable[[Any, Description], IStreamServerEndpoint]] = {
+    "tcp": _tcp_server,
+    "tcp6": _tcp6_server,
+    "ssl": _ssl_server,
+    "tls": _tls_server,
+}
+_CLIENTS: dict[str, Callable[[Any, Description], IStreamClientEndpoint]] = {
+    "tcp": _tcp_client,
+    "ssl": _ssl_client,
+    "tls": _tls_client,
+}
 
 
 def serverFromString(reactor: Any, description: str) -> IStreamServerEndpoint:
@@ -63,9 +137,15 @@ def serverFromString(reactor: Any, description: str) -> IStreamServerEndpoint:
     ``tcp:PORT[:interface=ADDRESS][:backlog=N]``, over IPv4; ``tcp6:``, with the same arguments, over IPv6. PORT 0 is
     any free port. The colons of an address are written ``\:`` (see `quoteStringArgument`).
 
+    ``ssl:PORT[:privateKey=FILE][:certKey=FILE]``, with *interface* and *backlog* as above: with TLS, and one
+    certificate (`netcore.ssl.serverOptions`). *privateKey* is "server.pem", at first, and *certKey* the same file.
+
+    ``tls:PORT:certificates=DIRECTORY``, with *interface* and *backlog* as above: with TLS, and a certificate for each
+    name (`netcore.ssl.ServerOptionsFromDirectory`).
+
     Args:
         reactor: what will listen.
-    Raises: ValueError: a mistake in *description*.
+    Raises: ValueError: a mistake in *description*, or a file that it names cannot be used.
     """
     return _read(reactor, description, _SERVERS, "listen on")
 
@@ -75,9 +155,14 @@ def clientFromString(reactor: Any, description: str) -> IStreamClientEndpoint:
 
     ``tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]``, or with names: ``tcp:host=HOST:port=PORT``.
 
+    ``tls:HOST:PORT[:hostname=NAME][:certificate=FILE][:privateKey=FILE][:trustRoots=FILE or DIRECTORY]``, with
+    *timeout* and *bindAddress* as above: with TLS (`netcore.ssl.optionsForClientTLS`). The server's certificate must
+    be for NAME, which is HOST at first. ``ssl:`` is the same, but for *certKey* and *caCertsDir* in place of
+    *certificate* and *trustRoots*.
+
     Args:
         reactor: what will connect.
-    Raises: ValueError: a mistake in *description*.
+    Raises: ValueError: a mistake in *description*, or a file that it names cannot be used.
     """
     return _read(reactor, description, _CLIENTS, "connect to")
 

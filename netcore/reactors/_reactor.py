@@ -36,6 +36,7 @@ from netcore.interfaces import (
     IReactorPluggableNameResolver,
     IReactorPluggableResolver,
     IReactorSocket,
+    IReactorSSL,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
@@ -54,8 +55,8 @@ from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
 from netcore.reactors._resolving import Resolving
+from netcore.reactors._secure import Secure
 from netcore.reactors._signals import Signals
-from netcore.reactors._streams import Streams
 from netcore.reactors._triggers import SystemEvents
 from netcore.reactors._turns import Turns
 from netcore.reactors._unix import Unix
@@ -83,10 +84,10 @@ def live() -> list[Reactor]:
 
 @implementer(
     *(IReactorCore, IReactorTime, IReactorThreads, IReactorFDSet, IReactorTCP, IReactorSocket),
-    *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram),
+    *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram, IReactorSSL),
     *(IReactorPluggableResolver, IReactorPluggableNameResolver),
 )
-class Reactor(Events, Calls, Descriptors, Streams, Datagrams, Unix, Resolving):
+class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving):
     """An event loop, with timers, threads, connections, and names looked up.
 
     Args:

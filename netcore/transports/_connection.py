@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from netcore.address import IPv4Address, IPv6Address
 from netcore.failure import Failure
-from netcore.interfaces import ITCPTransport, implementer
+from netcore.interfaces import INegotiated, ITLSTransport, implementer
+from netcore.transports._secured import Secured, start_tls
 from netcore.transports._states import StreamState
 from netcore.transports._stream import StreamTransport
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "SecuredConnection"]
 
 
-@implementer(ITCPTransport)
+@implementer(ITLSTransport)
 class Connection(StreamTransport):
     """A TCP connection; see `StreamTransport` for how it lives and ends.
 
     Args:
         host, peer: the addresses of this side and of the other.
+    Attributes: *TLS*, whether it is encrypted.
     """
+
+    TLS = False
+    _is_client = False
 
     def __init__(
         self,
@@ -48,6 +53,20 @@ class Connection(StreamTransport):
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address of this side."""
         return self._host
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """Speak TLS from here on, in both directions. What was written before is sent as it was; what a
+        `netcore.protocols.basic.LineReceiver` has received behind its last line is taken for TLS. Does nothing once the
+        connection is going.
+
+        Args:
+            contextFactory: an `ssl.SSLContext`, or anything whose ``getContext()`` returns one (`netcore.ssl` has
+                some).
+            normal: who connected is TLS's client, who accepted its server; if false, the other way round.
+        Raises: RuntimeError: it speaks TLS already, or one direction has ended. TypeError, ValueError, ssl.SSLError:
+            the context cannot be used.
+        """
+        start_tls(self, SecuredConnection, contextFactory, self._is_client is bool(normal))
 
     def getTcpNoDelay(self) -> bool:
         """Whether TCP_NODELAY is set (tcp(7)). It is not, at first: what a callback writes leaves in one piece
@@ -79,3 +98,8 @@ class Connection(StreamTransport):
             f"<TCP connection {host.host}:{host.port} to {peer.host}:{peer.port}, {self._state.value}; "
             f"{self._size} bytes to send; protocol {self.protocol!r}>"
         )
+
+
+@implementer(INegotiated)
+class SecuredConnection(Secured, Connection):
+    """A TCP connection after `startTLS`."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from netcore._bytes import as_bytes
 from netcore.error import ConnectionAborted, ConnectionLost
 from netcore.transports._limits import HIGH_WATER, write_limits
 from netcore.transports._sockets import TRY_LATER
@@ -70,7 +71,7 @@ class StreamTransport(StreamEnds):
         Raises: TypeError: *data* is not bytes-like.
         """
         if type(data) is not bytes:
-            data = _as_bytes(data)
+            data = as_bytes(data)
         if not self._writable or not data:
             return
         self._buffer.append(data)
@@ -100,6 +101,10 @@ class StreamTransport(StreamEnds):
         Raises: ValueError: they do not hold 0 <= low <= high < maximum.
         """
         self._high, self._low, self._maximum = write_limits(high, low, maximum)
+
+    def _waiting_to_be_sent(self) -> int:
+        """How many bytes the kernel has not taken yet. TLS wants to know whether its last word is all there is."""
+        return self._size
 
     def _much_waits(self, size: int) -> None:
         """More than the high watermark."""
@@ -317,10 +322,3 @@ class StreamTransport(StreamEnds):
             self._lost(ConnectionLost(unwatchable))
             return
         self._callback_returned()
-
-
-def _as_bytes(data: Any) -> bytes:
-    """A copy of anything bytes-like: it may be changed after the call that gave it."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(f"a transport sends bytes, not {type(data).__name__}: text must be encoded first")

@@ -201,7 +201,9 @@ class Connector(StreamConnector):
             search.cancel()
 
     def _connection(self, sock: socket.socket, host: Any, peer: Any, protocol: Any, context: Context) -> Connection:
-        return Connection(self._reactor, sock, host, peer, protocol, context, self._connection_lost)
+        connection = Connection(self._reactor, sock, host, peer, protocol, context, self._connection_lost)
+        connection._is_client = True
+        return connection
 
     def _target(self) -> str:
         return f"{self.host}:{self.port}"

@@ -7,9 +7,12 @@ from typing import Any
 
 from netcore.defer import Deferred, ensureDeferred, maybeDeferred
 from netcore.protocol import ClientFactory, Factory
+from netcore.protocols.tls import TLSMemoryBIOFactory
 from netcore.testing import contracts
+from netcore.testing.contracts._recorder import OneProtocol
 from tests.contract.test_streams import OverTCP
 from tests.contract.worlds import Everywhere
+from tests.support.certificates import HOST, client_context, server_context
 
 
 class OverUNIX:
@@ -43,6 +46,27 @@ class TestProducersOverUNIX(OverUNIX, Everywhere, contracts.ProducerContract):
 
 class TestHalfCloseOverUNIX(OverUNIX, Everywhere, contracts.HalfCloseContract):
     implementation = "a UNIX connection"
+
+
+class TLSOverUNIX(OverUNIX):
+    """The same, with TLS."""
+
+    def connect(self, server: Any, client: Any) -> Deferred[None]:
+        one, other = OneProtocol(server), OneProtocol(client)
+        secure = TLSMemoryBIOFactory(server_context(), False, one, self.reactor).buildProtocol(None)  # type: ignore[arg-type]
+        calling = TLSMemoryBIOFactory(client_context(), True, other, self.reactor, hostname=HOST)
+        layers: list[Any] = [secure, calling.buildProtocol(None)]  # type: ignore[arg-type]
+        for layer, recorder in zip(layers, (server, client), strict=True):
+            layer.made = recorder.made
+        return super().connect(*layers)
+
+
+class TestTLSOverUNIX(TLSOverUNIX, Everywhere, contracts.StreamTransportContract):
+    implementation = "TLS over a UNIX socket"
+
+
+class TestProducersTLSOverUNIX(TLSOverUNIX, Everywhere, contracts.ProducerContract):
+    implementation = "TLS over a UNIX socket"
 
 
 class TestHalfClose(OverTCP, Everywhere, contracts.HalfCloseContract):

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.endpoints import (
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+)
+from netcore.protocols.tls import TLSMemoryBIOFactory
+from netcore.ssl import ClientTLSOptions
+from netcore.task import Clock
 from netcore.testing import contracts
+from netcore.testing.contracts._recorder import OneProtocol
 from tests.contract.worlds import Everywhere, OnPump
+from tests.support.certificates import HOST, client_context, server_context
 
 
 class OverTCP:
@@ -52,3 +63,61 @@ class TestTCP6Server(OverTCP6, Everywhere, contracts.StreamServerEndpointContrac
 
 class TestTCP4Client(OverTCP, Everywhere, contracts.StreamClientEndpointContract):
     implementation = "TCP4ClientEndpoint"
+
+
+class OverTLS(OverTCP):
+    """The same, with TLS."""
+
+    def makeServer(self) -> Any:
+        return SSL4ServerEndpoint(self.reactor, 0, server_context(), interface="127.0.0.1")
+
+    def makeServerAt(self, port: Any) -> Any:
+        return SSL4ServerEndpoint(self.reactor, port.getHost().port, server_context(), interface="127.0.0.1")
+
+    def makeClient(self, port: Any) -> Any:
+        return SSL4ClientEndpoint(self.reactor, port.getHost().host, port.getHost().port, client_context())
+
+
+class TestOverTLS(OverTLS, Everywhere, contracts.TCPTransportContract):
+    implementation = "TLS over TCP"
+
+
+class TestStartTLS(OverTCP, Everywhere, contracts.TCPTransportContract):
+    implementation = "a TCP connection after startTLS"
+
+    def connect(self, server: Any, client: Any) -> Any:
+        for recorder, context in ((server, server_context()), (client, ClientTLSOptions(HOST, client_context()))):
+            before = recorder.connectionMade
+
+            def begin(recorder: Any = recorder, context: Any = context, before: Any = before) -> None:
+                recorder.transport.startTLS(context)
+                before()
+
+            recorder.connectionMade = begin
+        return super().connect(server, client)
+
+
+class TestTLSInMemory(OnPump, contracts.TCPTransportContract):
+    implementation = "TLS in memory"
+
+    def connect(self, server: Any, client: Any) -> Any:
+        one = TLSMemoryBIOFactory(server_context(), False, OneProtocol(server), self.clock)
+        other = TLSMemoryBIOFactory(client_context(), True, OneProtocol(client), self.clock, hostname=HOST)
+        return super().connect(one.buildProtocol(None), other.buildProtocol(None))
+
+    def begin(self) -> None:
+        super().begin()
+        self.clock = Clock()
+
+    def move(self) -> bool:
+        due = [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]
+        self.clock.advance(0)
+        return super().move() or bool(due)
+
+
+class TestSSL4Server(OverTLS, Everywhere, contracts.StreamServerEndpointContract):
+    implementation = "SSL4ServerEndpoint"
+
+
+class TestSSL4Client(OverTLS, Everywhere, contracts.StreamClientEndpointContract):
+    implementation = "SSL4ClientEndpoint"

@@ -11,7 +11,13 @@ from netcore._timers import DelayedCall
 from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
-from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.endpoints import (
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+)
 from netcore.interfaces import (
     IAddress,
     IConnector,
@@ -22,6 +28,7 @@ from netcore.interfaces import (
     IListeningPort,
     ILoggingContext,
     IMulticastTransport,
+    INegotiated,
     IProcess,
     IProtocol,
     IProtocolFactory,
@@ -34,6 +41,7 @@ from netcore.interfaces import (
     IReactorPluggableNameResolver,
     IReactorPluggableResolver,
     IReactorSocket,
+    IReactorSSL,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
@@ -46,6 +54,7 @@ from netcore.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
     ITCPTransport,
+    ITLSTransport,
     ITransport,
     IUDPTransport,
     IUNIXDatagramConnectedTransport,
@@ -61,6 +70,7 @@ from netcore.protocol import (
     ServerFactory,
 )
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
     CachingResolver,
@@ -74,6 +84,7 @@ from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
 from netcore.transports import udp
+from netcore.transports._connection import SecuredConnection
 from netcore.transports._unix_datagram import ConnectedDatagramPort, DatagramPort
 from netcore.transports.tcp import Connection, Connector, Port
 from netcore.transports.udp import MulticastPort
@@ -116,7 +127,7 @@ def check() -> None:
     Accepts[ILoggingContext](made(DatagramProtocol))
     Accepts[ILoggingContext](made(ConnectedDatagramProtocol))
 
-    Accepts[ITCPTransport](made(Connection))
+    Accepts[ITLSTransport](made(Connection))
     Accepts[ITCPTransport](made(StringTransport))
     Accepts[ITCPTransport](made(MemoryTransport))
     Accepts[IListeningPort](made(Port))
@@ -135,6 +146,7 @@ def check() -> None:
     Accepts[IReactorTime](made(Reactor))
     Accepts[IReactorThreads](made(Reactor))
     Accepts[IReactorFDSet](made(Reactor))
+    Accepts[IReactorSSL](made(Reactor))
     Accepts[IReactorTCP](made(Reactor))
     Accepts[IReactorSocket](made(Reactor))
     Accepts[IReactorUDP](made(Reactor))
@@ -157,6 +169,14 @@ def check() -> None:
     Accepts[IStreamServerEndpoint](made(TCP4ServerEndpoint))
     Accepts[IStreamServerEndpoint](made(TCP6ServerEndpoint))
     Accepts[IStreamClientEndpoint](made(TCP4ClientEndpoint))
+    Accepts[IStreamServerEndpoint](made(SSL4ServerEndpoint))
+    Accepts[IStreamClientEndpoint](made(SSL4ClientEndpoint))
+    Accepts[IProtocolFactory](made(TLSMemoryBIOFactory))
+    Accepts[ILoggingContext](made(TLSMemoryBIOFactory))
+    Accepts[IProtocol](made(TLSMemoryBIOProtocol))
+    Accepts[INegotiated](made(TLSMemoryBIOProtocol))
+    Accepts[INegotiated](made(SecuredConnection))
+    Accepts[ITLSTransport](made(SecuredConnection))
 
     Accepts[IService](made(Service))
     Accepts[IService](made(StreamServerEndpointService))

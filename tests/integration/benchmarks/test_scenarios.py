@@ -23,6 +23,9 @@ RUNNABLE = {
     "echo": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop", "bare-epoll"},
     "echo-100k": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
     "bulk": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "tls-echo": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "tls-bulk": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "tls-handshakes": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
     "timers": {"netcore", "netcore-uvloop", "asyncio"},
     "thread-calls": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
 }
@@ -79,7 +82,10 @@ def test_queries_from_sqlite() -> None:
     assert_measured(run("query-sqlite", RUNNABLE["query-sqlite"]))
 
 
-@pytest.mark.parametrize("name", ["echo", "echo-100k", "bulk", "timers", "thread-calls"])
+STREAMS = ["echo", "echo-100k", "bulk", "tls-echo", "tls-bulk", "tls-handshakes"]
+
+
+@pytest.mark.parametrize("name", [*STREAMS, "timers", "thread-calls"])
 def test_what_a_reactor_does(name: str) -> None:
     assert_measured(run(name, RUNNABLE[name]))
 

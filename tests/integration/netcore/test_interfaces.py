@@ -79,7 +79,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "tcp.Port": ["IListeningPort"],
         "_reactor.Reactor": [
             *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorFDSet", "IReactorTCP", "IReactorSocket"),
-            *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram"),
+            *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram", "IReactorSSL"),
             *("IReactorPluggableResolver", "IReactorPluggableNameResolver"),
         ],
         "udp.Port": ["IListeningPort", "IUDPTransport"],
@@ -90,5 +90,5 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "_timers.DelayedCall": ["IDelayedCall"],
         "_connect.Attempt": ["IProtocolFactory", "ILoggingContext"],
         "_tcp_connector.Connector": ["IConnector"],
-        "_connection.Connection": ["ITCPTransport"],
+        "_connection.Connection": ["ITLSTransport"],
     }

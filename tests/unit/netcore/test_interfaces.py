@@ -21,7 +21,13 @@ import netcore.interfaces
 from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
-from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
+from netcore.endpoints import (
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+)
 from netcore.interfaces import IAddress, Interface, IService, ITransport, adapt, implementer, provides
 from netcore.protocol import (
     ClientFactory,
@@ -32,6 +38,7 @@ from netcore.protocol import (
     ServerFactory,
 )
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
     ComplexResolverSimplifier,
@@ -43,6 +50,7 @@ from netcore.resolver import (
 from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
+from tests.support.certificates import client_context, server_context
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,6 +100,10 @@ MADE = [
     TCP4ServerEndpoint(None, 79),  # type: ignore[arg-type]
     TCP6ServerEndpoint(None, 79),  # type: ignore[arg-type]
     TCP4ClientEndpoint(None, "localhost", 79),  # type: ignore[arg-type]
+    SSL4ServerEndpoint(None, 443, server_context()),  # type: ignore[arg-type]
+    SSL4ClientEndpoint(None, "localhost", 443, client_context()),  # type: ignore[arg-type]
+    TLSMemoryBIOFactory(server_context(), False, Factory[Any]()),
+    TLSMemoryBIOProtocol(TLSMemoryBIOFactory(server_context(), False, Factory[Any]()), PROTOCOL),
     Service(),
     MultiService(),
     Process(),
@@ -108,7 +120,7 @@ MADE = [
 ]
 # Made by a reactor or by an endpoint: tests/integration/netcore/test_interfaces.py has them.
 MADE_ELSEWHERE = {
-    *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "Attempt"),
+    *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "SecuredConnection", "Attempt"),
     *("MulticastPort", "DatagramPort", "ConnectedDatagramPort"),
 }
 

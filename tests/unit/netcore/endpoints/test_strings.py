@@ -158,7 +158,12 @@ def test_client_strings(text: str, expected: tuple[Any, ...]) -> None:
     ("text", "mistake"),
     [
         ("80", "there is no '80' to listen on, only tcp, tcp6"),
-        ("ssl:443", "there is no 'ssl'"),
+        ("ssh:22", "there is no 'ssh'"),
+        ("ssl:443:privateKey=/nothing/there.pem", "No such file or directory: '/nothing/there.pem'"),
+        ("ssl:443:privateKey=/etc/hostname", "SSLError"),
+        ("ssl:443:certificates=/etc", "unknown argument 'certificates': ssl takes port, privateKey, certKey"),
+        ("tls:443", "certificates is missing"),
+        ("tls:443:/nothing/there", "'/nothing/there' is no directory"),
         ("tcp", "port is missing"),
         ("tcp:", "port is empty"),
         ("tcp:interface=127.0.0.1", "port is missing"),

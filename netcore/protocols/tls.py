@@ -1,0 +1,651 @@
+"""TLS as a layer between a transport and a protocol: over TCP, UNIX sockets, memory, or another protocol.
+
+The layer is the protocol of the transport below and the transport of the protocol above. It does no input or output: an
+`ssl.SSLObject` turns bytes into records and back in memory. `IReactorSSL`, ``startTLS`` and the endpoints ``ssl:`` and
+``tls:`` are made of it.
+
+What holds:
+
+- The protocol above hears ``connectionMade`` when the transport below stands. What it writes then waits for the
+  handshake; who wants to know when that is through provides `IHandshakeListener`.
+- What one ``dataReceived`` of the transport brings is handed on in one piece, and what the protocol writes meanwhile is
+  encrypted together, until it fills a record: as few records as can be, and a producer hears in time when to pause. (A
+  read that finds nothing costs 3 µs for its exception: whether there is more is asked of the buffers, 0.1 µs.)
+- ``loseConnection`` sends close_notify behind what was written, and closes the transport without waiting for the peer's
+  (RFC 8446, 6.1); how long that may take is the transport's affair. During the handshake it waits for that, so that the
+  peer hears of a clean end. A peer that closes without close_notify may have been cut off by somebody else: that is
+  `ConnectionLost`, and not `ConnectionDone`.
+- There is no half-close: most peers do not keep a direction open. ``loseWriteConnection`` is ``loseConnection``.
+- A handshake that fails, or a record that is wrong, ends the connection with the `ssl.SSLError`; the peer is sent the
+  alert. One that takes longer than ``handshakeTimeout`` is aborted.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from netcore._bytes import as_bytes
+from netcore._current import current_reactor
+from netcore._owner import ScopeOwner
+from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from netcore.failure import Failure
+from netcore.interfaces import (
+    IConnector,
+    IDelayedCall,
+    IHandshakeListener,
+    INegotiated,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    implementer,
+)
+from netcore.protocol import ClientFactory
+from netcore.ssl import Certificate, check_context_factory, context_of
+
+if TYPE_CHECKING:
+    from netcore.interfaces import IAddress
+
+__all__ = ["TLSMemoryBIOFactory", "TLSMemoryBIOProtocol"]
+
+RECORD = 16 * 1024  # bytes that a record holds at most (RFC 8446, 5.1)
+# What is encrypted at once. A memory BIO grows to the largest of it, and copies while it does.
+PIECE = 8 * RECORD
+# While the handshake is under way, a streaming producer is paused when more than this waits for it.
+HIGH_WATER = 64 * 1024
+
+
+class _State(Enum):
+    HANDSHAKING = "TLS handshake"
+    OPEN = "open"
+    ENDING = "closing: what was written is being sent"
+    ENDED = "closing: the peer was told so"
+    LOST = "closed"
+
+
+_HANDSHAKING, _OPEN, _ENDING, _ENDED, _LOST = _State
+
+
+class _HeldBack:
+    """A streaming producer that was registered during the handshake. Two may pause it: the layer, for what waits for
+    the handshake, and the transport; it is told when the first does, and when none does any more."""
+
+    def __init__(self, producer: Any, paused: bool = False) -> None:
+        self._producer = producer
+        self._by_us = self._paused = paused
+        self._by_transport = False
+
+    def hold(self, by_us: bool) -> None:
+        self._by_us = by_us
+        self._tell()
+
+    def pauseProducing(self) -> None:
+        self._by_transport = True
+        self._tell()
+
+    def resumeProducing(self) -> None:
+        self._by_transport = False
+        self._tell()
+
+    def _tell(self) -> None:
+        paused = self._by_us or self._by_transport
+        if paused is not self._paused:
+            self._paused = paused
+            if paused:
+                self._producer.pauseProducing()
+            else:
+                self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+
+
+class _AskedBefore:
+    """A pull producer that was registered during the handshake, and asked then: not asked again for being registered
+    with the transport."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._asked = False
+
+    def resumeProducing(self) -> None:
+        if self._asked:
+            self._producer.resumeProducing()
+        self._asked = True
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+
+
+@implementer(IProtocol, INegotiated)
+class TLSMemoryBIOProtocol(ScopeOwner):
+    """One connection's TLS. What is not here is asked of the transport below (``setWriteLimits``, say).
+
+    Args:
+        factory: whose it is.
+        wrappedProtocol: the protocol above.
+        _connectWrapped: tell it that the connection stands.
+    Attributes: *transport*, below; *wrappedProtocol*; *connected*; *disconnecting*, as of `ITransport`.
+    """
+
+    transport: Any = None
+    connected = 0
+    disconnecting = False
+
+    def __init__(self, factory: TLSMemoryBIOFactory, wrappedProtocol: Any, _connectWrapped: bool = True) -> None:
+        self.factory = factory
+        self.wrappedProtocol: Any = wrappedProtocol
+        self._connect_wrapped = _connectWrapped
+        self._state = _HANDSHAKING
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls: Any = None  # an ssl.SSLObject, from `prepare` on
+        self._plain: list[bytes] = []  # written, and not encrypted yet
+        self._size = 0  # of that
+        self._closes_itself = False  # the peer has sent close_notify
+        self._all_was_sent = False  # before ours, as far as the transport can tell
+        self._established = False
+        self._receiving = False
+        self._paused = False
+        self._producer: Any = None
+        self._held: _HeldBack | _AskedBefore | None = None  # the same, while it is not registered with the transport
+        self._reason: Failure | None = None
+        self._timer: IDelayedCall | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or self.transport is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.transport, name)
+
+    def __repr__(self) -> str:
+        version = self._tls.version() if self._established else None
+        return f"<{version or 'TLS'}, {self._state.value}; protocol {self.wrappedProtocol!r}>"
+
+    def logPrefix(self) -> str:
+        """That of the protocol above, with a hint."""
+        return f"{_log_prefix(self.wrappedProtocol)} (TLS)"
+
+    # As the protocol of the transport below
+
+    def makeConnection(self, transport: Any) -> None:
+        """The transport stands: tell the protocol above, and begin the handshake.
+
+        Raises: ValueError, ssl.SSLError, OSError: the context cannot be used.
+        """
+        factory = self.factory
+        if self._tls is None:
+            self.prepare()
+        self.transport = transport
+        self.connected = 1
+        if factory.handshakeTimeout is not None:
+            self._timer = factory.clock.callLater(factory.handshakeTimeout, self._too_slow)
+        if self._connect_wrapped:
+            self.wrappedProtocol.makeConnection(self)
+        if self._state in (_HANDSHAKING, _ENDING):
+            self._shake_hands()
+
+    def connectionMade(self) -> None:
+        """There is nothing to be done: `makeConnection` has the protocol above hear of it."""
+
+    def prepare(self) -> None:
+        """Make what encrypts and decrypts.
+
+        Raises: ValueError, ssl.SSLError, OSError: the context cannot be used.
+        """
+        context, hostname = self.factory.context()
+        if not self.factory.isClient:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        elif context.check_hostname and not hostname:
+            raise ValueError(
+                "a client must know the name that the server's certificate has to have: give "
+                "netcore.ssl.optionsForClientTLS(hostname), or a context with check_hostname = False"
+            )
+        else:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Records came, cut anywhere."""
+        self._incoming.write(data)
+        if self._receiving:
+            return  # below, the loop goes on
+        if not self._established:
+            if self._state in (_HANDSHAKING, _ENDING):
+                self._shake_hands()
+            return
+        self._deliver()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The transport has gone."""
+        told = self._reason or self._truthfully(reason)
+        self.factory.told = reason, told
+        self._state = _LOST
+        self._stop_timer()
+        self.connected = 0
+        self._plain.clear()
+        self._reason = None
+        self._end_scopes()
+        held, self._held, self._producer = self._held, None, None
+        wrapped, self.wrappedProtocol = self.wrappedProtocol, None  # they refer to each other
+        try:
+            if held is not None:
+                held.stopProducing()
+        finally:
+            wrapped.connectionLost(told)
+
+    def _truthfully(self, reason: Failure) -> Failure:
+        if reason.check(ConnectionLost) and not reason.check(ConnectionAborted):
+            # The peer has said all, or was sent all, and may have left before our close_notify came.
+            return Failure(ConnectionDone()) if self._closes_itself or self._all_was_sent else reason
+        if self._closes_itself or self._state in (_ENDING, _ENDED) or not reason.check(ConnectionDone):
+            return reason
+        if self._state is _HANDSHAKING:
+            return Failure(ConnectionLost("the peer closed the connection during the TLS handshake"))
+        what = "without close_notify (RFC 8446, 6.1): there may have been more to come"
+        return Failure(ConnectionLost(f"the peer closed the connection {what}"))
+
+    # The handshake
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send()
+            return
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            self._fail(error)
+            return
+        self._established = True
+        self._stop_timer()
+        if self._state is _HANDSHAKING:
+            self._state = _OPEN
+            if self._paused:
+                self.transport.pauseProducing()
+        self._send()
+        if self._state is _OPEN:
+            listener = IHandshakeListener(self.wrappedProtocol, None)  # type: ignore[call-arg,misc]
+            if listener is not None:
+                listener.handshakeCompleted()
+        self._release_producer()
+        self._deliver()  # and send what waits: behind that, for the peer may have closed already
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        waited = self.factory.handshakeTimeout
+        self._abort(ConnectionAborted(f"the TLS handshake was not through after {waited:g} s"))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Receiving
+
+    def _deliver(self) -> None:
+        """Hand over what has come."""
+        if self._receiving:
+            return
+        self._receiving = True
+        tls, incoming = self._tls, self._incoming
+        try:
+            while not self._paused and self._state is not _LOST and self._state is not _ENDED:
+                pieces = []
+                wrong = None
+                try:
+                    while incoming.pending or tls.pending():
+                        piece = tls.read(RECORD)
+                        if not piece:
+                            self._closes_itself = True
+                            break
+                        pieces.append(piece)
+                except ssl.SSLWantReadError:
+                    pass  # the rest of a record is to come; or there was one, but of TLS's own
+                except ssl.SSLError as error:
+                    wrong = error
+                if pieces and self._state is _OPEN:
+                    self.wrappedProtocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                if wrong is not None:
+                    self._fail(wrong)
+                elif self._closes_itself:
+                    self._peer_closes()
+                if not pieces:
+                    break
+        finally:
+            self._receiving = False
+            if self._plain:
+                self._encrypt_waiting()
+            elif self._outgoing.pending:
+                self._send()  # what TLS says by itself: an answer to KeyUpdate
+            if self._state is _ENDING:
+                self._end_if_all_is_sent()
+
+    def _peer_closes(self) -> None:
+        """close_notify has come, and there will be nothing behind it."""
+        if self._state in (_OPEN, _ENDING):
+            self.disconnecting = True
+            self._stop_producer()
+            self._encrypt_waiting()
+            if self._state is not _ENDED:
+                self._shut_down()
+
+    # Sending
+
+    def write(self, data: bytes) -> None:
+        """Send *data*. Dropped once the connection is going.
+
+        Raises: TypeError: *data* is not bytes-like.
+        """
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        state = self._state
+        if not data or not (state is _OPEN or state is _HANDSHAKING or (state is _ENDING and self._producer)):
+            return
+        self._plain.append(data)
+        self._size += len(data)
+        if self._established and (not self._receiving or self._size >= RECORD):
+            self._encrypt_waiting()
+        elif self._size > HIGH_WATER and isinstance(self._held, _HeldBack):
+            self._held.hold(True)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send all pieces of *data*.
+
+        Raises: TypeError: one is not bytes-like.
+        """
+        self.write(b"".join(data))
+
+    def _encrypt_waiting(self) -> None:
+        plain = self._plain
+        if plain and self._established and self._state is not _LOST and self._state is not _ENDED:
+            data = plain[0] if len(plain) == 1 else b"".join(plain)
+            self._plain = []
+            self._size = 0
+            try:
+                if len(data) <= PIECE:
+                    self._tls.write(data)
+                else:
+                    view = memoryview(data)
+                    for start in range(0, len(data), PIECE):
+                        self._tls.write(view[start : start + PIECE])
+                        self._send()
+            except ssl.SSLError as error:
+                self._fail(error)
+                return
+            self._send()
+        if self._state is _ENDING:
+            self._end_if_all_is_sent()
+
+    def _send(self) -> None:
+        if self._outgoing.pending:
+            self.transport.write(self._outgoing.read())
+
+    # The end
+
+    def loseConnection(self) -> None:
+        """Close the connection once everything written so far has been sent, and a registered producer has finished."""
+        if self._state is not _HANDSHAKING and self._state is not _OPEN:
+            return
+        self.disconnecting = True
+        self._state = _ENDING
+        if not self._receiving:
+            self._end_if_all_is_sent()
+
+    def loseWriteConnection(self) -> None:
+        """As `loseConnection`: TLS has no half-close that peers keep to."""
+        self.loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once, dropping what was not sent; the reason is `ConnectionAborted`."""
+        self._abort(ConnectionAborted())
+
+    def _abort(self, error: Exception) -> None:
+        if self._state is _LOST:
+            return
+        self._state = _ENDED
+        self.disconnecting = True
+        if self._reason is None:
+            self._reason = Failure(error)
+        self._plain.clear()
+        self.transport.abortConnection()
+
+    def _end_if_all_is_sent(self) -> None:
+        if self._established and not self._plain and self._producer is None:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Say close_notify, and close."""
+        self._state = _ENDED
+        waiting = getattr(self.transport, "_waiting_to_be_sent", None)
+        self._all_was_sent = waiting is not None and waiting() == 0
+        try:
+            self._tls.unwrap()
+        except (ssl.SSLError, ValueError):
+            pass  # as a rule that the peer's is not there yet
+        self._send()
+        self.transport.loseConnection()
+
+    def _fail(self, error: Exception) -> None:
+        """TLS has come to its end: tell the peer by the alert that waits, and the protocol by *error*."""
+        if self._state is _LOST or self._state is _ENDED:
+            return
+        self._state = _ENDED
+        self.disconnecting = True
+        self._reason = Failure(error)
+        self._stop_producer()
+        self._send()
+        self.transport.loseConnection()
+
+    def _child_failed(self, failure: Failure) -> None:
+        if self._reason is None:
+            self._reason = failure
+        self.abortConnection()
+
+    # Producers that write to us
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """From now on control *producer*: an `IPushProducer` if *streaming*, else an `IPullProducer`.
+
+        Raises: RuntimeError: another producer is registered; unregister it first.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"cannot register {producer!r}: {self._producer!r} is registered; unregister it first")
+        if self._state is not _HANDSHAKING and self._state is not _OPEN:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        if self._established:
+            self.transport.registerProducer(producer, streaming)
+        elif streaming:
+            self._held = _HeldBack(producer)
+        else:
+            self._held = _AskedBefore(producer)
+            producer.resumeProducing()
+
+    def take_over_producer(self, producer: Any, streaming: bool, paused: bool) -> None:
+        """As `registerProducer`, before the handshake, of one that the transport may have *paused*."""
+        self._producer = producer
+        if streaming:
+            self._held = _HeldBack(producer, paused)
+        else:
+            self._held = _AskedBefore(producer)
+
+    def unregisterProducer(self) -> None:
+        """The producer has finished. A `loseConnection` that waited for it takes effect."""
+        if self._producer is None:
+            return
+        self._producer = None
+        if self._held is not None:
+            self._held = None
+        else:
+            self.transport.unregisterProducer()
+        if self._state is _ENDING and not self._receiving:
+            self._end_if_all_is_sent()
+
+    def _stop_producer(self) -> None:
+        """The peer hears no more of it, and the transport is not to wait for it."""
+        producer = self._producer
+        if producer is not None:
+            self.unregisterProducer()
+            producer.stopProducing()
+
+    def _release_producer(self) -> None:
+        """The handshake is through: the transport controls the producer now."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        self.transport.registerProducer(held, isinstance(held, _HeldBack))
+        self._encrypt_waiting()
+        if isinstance(held, _HeldBack):
+            held.hold(False)
+
+    # Reading, of which we are the producer
+
+    def pauseProducing(self) -> None:
+        """Hand over nothing more. The handshake goes on."""
+        if self._state in (_HANDSHAKING, _OPEN):
+            self._paused = True
+            if self._established:
+                self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        if self._state in (_HANDSHAKING, _OPEN) and self._paused:
+            self._paused = False
+            if self._established:
+                self.transport.resumeProducing()
+                if self._incoming.pending or self._tls.pending():
+                    self.factory.clock.callLater(0, self._deliver)
+
+    def stopProducing(self) -> None:
+        """Close the connection, as `loseConnection`."""
+        self.loseConnection()
+
+    # What is known of the peer, and of the connection below
+
+    def getPeer(self) -> IAddress:
+        """The address of the other side."""
+        return self.transport.getPeer()  # type: ignore[no-any-return]
+
+    def getHost(self) -> IAddress:
+        """The address of this side."""
+        return self.transport.getHost()  # type: ignore[no-any-return]
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether TCP_NODELAY is set (tcp(7)), if there is a TCP connection below. (So for those that follow.)"""
+        return self.transport.getTcpNoDelay()  # type: ignore[no-any-return]
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Set or clear it."""
+        self.transport.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether SO_KEEPALIVE is set (socket(7))."""
+        return self.transport.getTcpKeepAlive()  # type: ignore[no-any-return]
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Set or clear it."""
+        self.transport.setTcpKeepAlive(enabled)
+
+    def getPeerCertificate(self) -> Certificate | None:
+        """The peer's certificate; None if it has shown none, or none yet."""
+        return Certificate.of_peer(self._tls) if self._established else None
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What was agreed to be spoken (ALPN, RFC 7301); None: nothing, or not yet."""
+        agreed = self._tls.selected_alpn_protocol() if self._established else None
+        return None if agreed is None else agreed.encode()
+
+    def getHandle(self) -> ssl.SSLObject | None:
+        """What encrypts; None before there is a transport."""
+        return self._tls  # type: ignore[no-any-return]
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """Raises: RuntimeError: it speaks TLS already."""
+        raise RuntimeError(f"{self!r} speaks TLS already")
+
+
+@implementer(IProtocolFactory)
+class TLSMemoryBIOFactory(ClientFactory[Any]):
+    """Puts TLS between the protocols of *wrappedFactory* and whatever carries them: give it to ``listenTCP``, an
+    endpoint, or anything else that takes a factory.
+
+    Args:
+        contextFactory: an `ssl.SSLContext`, or anything whose ``getContext()`` returns one (`netcore.ssl` has some). It
+            is asked for each connection. If it has an attribute *hostname*, that is the server's name for a client: it
+            is asked for (SNI), and must be in the certificate, where the context checks that.
+        isClient: TLS's client, or its server.
+        wrappedFactory: builds the protocols.
+        clock: for the handshake's time limit; default: this thread's reactor.
+        hostname: for a client, the server's name where *contextFactory* has none.
+    Attributes: *handshakeTimeout*, seconds, after which a handshake is given up; None: never.
+    """
+
+    handshakeTimeout: float | None = 30.0
+    noisy = False
+
+    def __init__(
+        self,
+        contextFactory: Any,
+        isClient: bool,
+        wrappedFactory: IProtocolFactory,
+        clock: IReactorTime | None = None,
+        *,
+        hostname: str | None = None,
+    ) -> None:
+        check_context_factory(contextFactory)
+        self.contextFactory = contextFactory
+        self.isClient = isClient
+        self.wrappedFactory: Any = wrappedFactory
+        self._clock = clock
+        self._hostname = hostname
+        self.told: tuple[Any, Any] = None, None  # why the last connection ended: for us, and for the protocol above
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Whose time is taken."""
+        return current_reactor() if self._clock is None else self._clock
+
+    def context(self) -> tuple[ssl.SSLContext, str | None]:
+        """What a connection is made with, and the server's name, for a client."""
+        context = context_of(self.contextFactory)
+        return context, getattr(self.contextFactory, "hostname", None) or self._hostname
+
+    def logPrefix(self) -> str:
+        """That of the factory above, with a hint."""
+        return f"{_log_prefix(self.wrappedFactory)} (TLS)"
+
+    def buildProtocol(self, addr: IAddress) -> Any:
+        """TLS for what the factory above builds; None if it builds nothing."""
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        return None if protocol is None else TLSMemoryBIOProtocol(self, protocol)
+
+    def doStart(self) -> None:
+        """As of any factory; the one above is started first."""
+        self.wrappedFactory.doStart()
+        super().doStart()
+
+    def doStop(self) -> None:
+        """As of any factory; then the one above is stopped."""
+        super().doStop()
+        self.wrappedFactory.doStop()
+
+    # What a connector tells is the factory's above to hear.
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        """A connection is being made."""
+        self.wrappedFactory.startedConnecting(connector)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """It could not be."""
+        self.wrappedFactory.clientConnectionFailed(connector, reason)
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        """It has ended: with what its protocol was told just now."""
+        (known, told), self.told = self.told, (None, None)
+        self.wrappedFactory.clientConnectionLost(connector, told if known is reason else reason)
+
+
+def _log_prefix(thing: Any) -> str:
+    return str(thing.logPrefix()) if hasattr(thing, "logPrefix") else type(thing).__name__
