@@ -34,6 +34,9 @@ __all__ = [
     "NoSuchReactor",
     "NotConnectingError",
     "NotListeningError",
+    "ProcessDone",
+    "ProcessExitedAlready",
+    "ProcessTerminated",
     "ReactorAlreadyInstalledError",
     "ReactorAlreadyRunning",
     "ReactorNotRunning",
@@ -212,6 +215,44 @@ class ConnectionAborted(ConnectionLost):
 
 class FileDescriptorOverrun(ConnectionLost):
     """Descriptors were left over that no byte went with. Each needs one: write it after ``sendFileDescriptor``."""
+
+
+class ProcessDone(ConnectionDone):
+    """The process has ended, with exit code 0.
+
+    Attributes: *exitCode*, 0; *signal*, None; *status*, as waitpid(2) gave it.
+    """
+
+    exitCode = 0
+    signal = None
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
+class ProcessTerminated(ConnectionLost):
+    """The process has ended with an error.
+
+    Attributes: *exitCode*, or None if a signal ended it; the number of that *signal*, or None; *status*, as waitpid(2)
+        gave it. All three are None if somebody else in this program has waited for the process, which took that away.
+    """
+
+    def __init__(self, exitCode: int | None = None, signal: int | None = None, status: int | None = None) -> None:
+        if exitCode is not None:
+            how = f"exit code {exitCode}"
+        elif signal is not None:
+            how = f"signal {signal}"
+        else:
+            how = "how is not known, since something else in this program has waited for it"
+        super().__init__(how)
+        self.exitCode = exitCode
+        self.signal = signal
+        self.status = status
+
+
+class ProcessExitedAlready(Exception):
+    """The process has ended: there is nothing left to send a signal to."""
 
 
 _BY_ERRNO: dict[int, type[ConnectError]] = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from netcore.endpoints._process import ProcessEndpoint, StandardErrorBehavior
+from netcore.endpoints._stdio import StandardIOEndpoint
 from netcore.endpoints._strings import Description, Values, parse
 from netcore.endpoints._tcp import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint
 from netcore.endpoints._tls import SSL4ClientEndpoint, SSL4ServerEndpoint
-from netcore.interfaces import IReactorTCP, IStreamClientEndpoint, IStreamServerEndpoint
+from netcore.interfaces import IReactorProcess, IReactorTCP, IStreamClientEndpoint, IStreamServerEndpoint
 from netcore.ssl import optionsForClientTLS, serverOptions, serverOptionsFromDirectory
 
 __all__ = ["clientFromString", "serverFromString"]
@@ -118,16 +120,39 @@ def _files(description: Description, read: Callable[[], E]) -> E:
         raise description.mistake(f"{type(error).__name__}: {error}") from error
 
 
+def _stdio_server(reactor: Any, description: Description) -> StandardIOEndpoint:
+    if description.positional != ("",):  # "stdio" as well as "stdio:"
+        description.bind(())
+    return StandardIOEndpoint(reactor)
+
+
+def _process_client(reactor: IReactorProcess, description: Description) -> ProcessEndpoint:
+    # The program's arguments are as many as there are.
+    arguments = tuple(f"argument {number}" for number in range(1, len(description.positional)))
+    values = description.bind(("executable", *arguments), ("path", "stderr"))
+    return ProcessEndpoint(
+        reactor,
+        values.text("executable"),
+        [values.text("executable"), *description.positional[1:]],
+        None,
+        values.text("path") if "path" in values.given else None,
+        errFlag=_STDERR[values.choice("stderr", _STDERR, default="log")],
+    )
+
+
+_STDERR = {"log": StandardErrorBehavior.LOG, "drop": StandardErrorBehavior.DROP}
 _SERVERS: dict[str, Callable[[Any, Description], IStreamServerEndpoint]] = {
     "tcp": _tcp_server,
     "tcp6": _tcp6_server,
     "ssl": _ssl_server,
     "tls": _tls_server,
+    "stdio": _stdio_server,
 }
 _CLIENTS: dict[str, Callable[[Any, Description], IStreamClientEndpoint]] = {
     "tcp": _tcp_client,
     "ssl": _ssl_client,
     "tls": _tls_client,
+    "process": _process_client,
 }
 
 
@@ -135,7 +160,8 @@ def serverFromString(reactor: Any, description: str) -> IStreamServerEndpoint:
     r"""The server endpoint that *description* tells of.
 
     ``tcp:PORT[:interface=ADDRESS][:backlog=N]``, over IPv4; ``tcp6:``, with the same arguments, over IPv6. PORT 0 is
-    any free port. The colons of an address are written ``\:`` (see `quoteStringArgument`).
+    any free port. The colons of an address are written ``\:`` (see `quoteStringArgument`). ``stdio:``, this program's
+    standard input and output.
 
     ``ssl:PORT[:privateKey=FILE][:certKey=FILE]``, with *interface* and *backlog* as above: with TLS, and one
     certificate (`netcore.ssl.serverOptions`). *privateKey* is "server.pem", at first, and *certKey* the same file.
@@ -151,9 +177,11 @@ def serverFromString(reactor: Any, description: str) -> IStreamServerEndpoint:
 
 
 def clientFromString(reactor: Any, description: str) -> IStreamClientEndpoint:
-    """The client endpoint that *description* tells of.
+    r"""The client endpoint that *description* tells of.
 
     ``tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]``, or with names: ``tcp:host=HOST:port=PORT``.
+    ``process:PROGRAM[:ARGUMENT...][:path=DIRECTORY][:stderr=drop]``, a program that is started, with this program's
+    environment; a "=" in an argument is written ``\=`` (see `quoteStringArgument`).
 
     ``tls:HOST:PORT[:hostname=NAME][:certificate=FILE][:privateKey=FILE][:trustRoots=FILE or DIRECTORY]``, with
     *timeout* and *bindAddress* as above: with TLS (`netcore.ssl.optionsForClientTLS`). The server's certificate must

@@ -11,7 +11,7 @@ with the whole description. The work is linear in its length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -89,6 +89,13 @@ class Values:
         if text.isascii() and text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high:
             return int(text)
         raise self.description.mistake(f"{name} must be a number from {low} to {high}, not {text!r}")
+
+    def choice(self, name: str, choices: Iterable[str], default: str) -> str:
+        """The value of *name*, one of *choices*."""
+        value = self.given.get(name, default)
+        if value not in choices:
+            raise self.description.mistake(f"{name} is one of {', '.join(choices)}, not {value!r}")
+        return value
 
     def seconds(self, name: str, default: float) -> float:
         """The value of *name* as a time, longer than none."""

@@ -26,6 +26,11 @@ from netcore.interfaces._network import (
     IReactorUNIX,
     IReactorUNIXDatagram,
 )
+from netcore.interfaces._process import (
+    IProcessProtocol,
+    IProcessTransport,
+    IReactorProcess,
+)
 from netcore.interfaces._protocol import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
@@ -93,6 +98,8 @@ __all__ = [
     "IMulticastTransport",
     "INegotiated",
     "IProcess",
+    "IProcessProtocol",
+    "IProcessTransport",
     "IProducer",
     "IProtocol",
     "IProtocolFactory",
@@ -105,6 +112,7 @@ __all__ = [
     "IReactorMulticast",
     "IReactorPluggableNameResolver",
     "IReactorPluggableResolver",
+    "IReactorProcess",
     "IReactorSSL",
     "IReactorSocket",
     "IReactorTCP",

@@ -35,6 +35,7 @@ from netcore.interfaces import (
     IReactorMulticast,
     IReactorPluggableNameResolver,
     IReactorPluggableResolver,
+    IReactorProcess,
     IReactorSocket,
     IReactorSSL,
     IReactorTCP,
@@ -54,6 +55,7 @@ from netcore.reactors._fdset import FDSet
 from netcore.reactors._lifecycle import Event, Lifecycle, State
 from netcore.reactors._part import Closable
 from netcore.reactors._pool import ReactorPool
+from netcore.reactors._processes import Processes
 from netcore.reactors._resolving import Resolving
 from netcore.reactors._secure import Secure
 from netcore.reactors._signals import Signals
@@ -85,10 +87,10 @@ def live() -> list[Reactor]:
 @implementer(
     *(IReactorCore, IReactorTime, IReactorThreads, IReactorFDSet, IReactorTCP, IReactorSocket),
     *(IReactorUDP, IReactorMulticast, IReactorUNIX, IReactorUNIXDatagram, IReactorSSL),
-    *(IReactorPluggableResolver, IReactorPluggableNameResolver),
+    *(IReactorPluggableResolver, IReactorPluggableNameResolver, IReactorProcess),
 )
-class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving):
-    """An event loop, with timers, threads, connections, and names looked up.
+class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving, Processes):
+    """An event loop, with timers, threads, connections, names looked up, and child processes.
 
     Args:
         loop: an asyncio event loop that does not run; or the name of one to make (`install` has the names); by default

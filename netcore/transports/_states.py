@@ -6,9 +6,12 @@ from enum import Enum
 
 __all__ = [
     "CONNECTOR_TRANSITIONS",
+    "PIPE_TRANSITIONS",
     "STREAM_TRANSITIONS",
     "ConnectorEvent",
     "ConnectorState",
+    "PipeEvent",
+    "PipeState",
     "StreamEvent",
     "StreamState",
 ]
@@ -96,4 +99,30 @@ CONNECTOR_TRANSITIONS: dict[tuple[ConnectorState, ConnectorEvent], ConnectorStat
     (ConnectorState.CONNECTING, ConnectorEvent.FAILED): ConnectorState.DISCONNECTED,
     (ConnectorState.CONNECTING, ConnectorEvent.MADE): ConnectorState.CONNECTED,
     (ConnectorState.CONNECTED, ConnectorEvent.LOST): ConnectorState.DISCONNECTED,
+}
+
+
+class PipeState(Enum):
+    """Where one direction of a pipe, a terminal or a file is in its life."""
+
+    OPEN = "open"
+    ENDING = "ending: what was written is being sent"
+    CLOSED = "closed"
+
+
+class PipeEvent(Enum):
+    """What moves it."""
+
+    LOSE = "lose()"
+    END = "the descriptor is closed"
+
+
+# A pair that is not here cannot happen.
+PIPE_TRANSITIONS: dict[tuple[PipeState, PipeEvent], PipeState] = {
+    (PipeState.OPEN, PipeEvent.LOSE): PipeState.ENDING,
+    (PipeState.OPEN, PipeEvent.END): PipeState.CLOSED,
+    (PipeState.ENDING, PipeEvent.LOSE): PipeState.ENDING,
+    (PipeState.ENDING, PipeEvent.END): PipeState.CLOSED,
+    (PipeState.CLOSED, PipeEvent.LOSE): PipeState.CLOSED,
+    (PipeState.CLOSED, PipeEvent.END): PipeState.CLOSED,
 }

@@ -12,8 +12,10 @@ from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddre
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
+    ProcessEndpoint,
     SSL4ClientEndpoint,
     SSL4ServerEndpoint,
+    StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -30,6 +32,8 @@ from netcore.interfaces import (
     IMulticastTransport,
     INegotiated,
     IProcess,
+    IProcessProtocol,
+    IProcessTransport,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
@@ -40,6 +44,7 @@ from netcore.interfaces import (
     IReactorMulticast,
     IReactorPluggableNameResolver,
     IReactorPluggableResolver,
+    IReactorProcess,
     IReactorSocket,
     IReactorSSL,
     IReactorTCP,
@@ -66,6 +71,7 @@ from netcore.protocol import (
     ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
+    ProcessProtocol,
     Protocol,
     ServerFactory,
 )
@@ -155,6 +161,7 @@ def check() -> None:
     Accepts[IReactorUNIX](made(Reactor))
     Accepts[IReactorPluggableResolver](made(Reactor))
     Accepts[IReactorPluggableNameResolver](made(Reactor))
+    Accepts[IReactorProcess](made(Reactor))
     Accepts[IReactorTime](made(Clock))
     Accepts[IDelayedCall](made(DelayedCall))
 
@@ -177,6 +184,8 @@ def check() -> None:
     Accepts[INegotiated](made(TLSMemoryBIOProtocol))
     Accepts[INegotiated](made(SecuredConnection))
     Accepts[ITLSTransport](made(SecuredConnection))
+    Accepts[IStreamClientEndpoint](made(ProcessEndpoint))
+    Accepts[IStreamServerEndpoint](made(StandardIOEndpoint))
 
     Accepts[IService](made(Service))
     Accepts[IService](made(StreamServerEndpointService))
@@ -206,3 +215,20 @@ def check_unix() -> None:
     Accepts[IPushProducer](made(Connection))
     Accepts[IListeningPort](made(Port))
     Accepts[IConnector](made(Connector))
+
+
+def check_processes() -> None:
+    """The child processes, one of which has the name of a service's."""
+    from netcore.stdio import StandardIO
+    from netcore.transports import process
+
+    Accepts[IProcessProtocol](made(ProcessProtocol))
+    Accepts[IProcessTransport](made(process.Process))
+    Accepts[IConsumer](made(process.Process))
+    Accepts[IPushProducer](made(process.Process))
+    Accepts[IProcessTransport](made(process.PTYProcess))
+    Accepts[IConsumer](made(process.PTYProcess))
+    Accepts[IPushProducer](made(process.PTYProcess))
+    Accepts[ITransport](made(StandardIO))
+    Accepts[IConsumer](made(StandardIO))
+    Accepts[IPushProducer](made(StandardIO))

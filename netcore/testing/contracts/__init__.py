@@ -28,7 +28,9 @@ from netcore.testing.contracts._endpoints import StreamClientEndpointContract, S
 from netcore.testing.contracts._eyeballs import HappyEyeballsContract
 from netcore.testing.contracts._half_close import HalfCloseContract
 from netcore.testing.contracts._names import ReactorPluggableNameResolverContract, ReactorPluggableResolverContract
+from netcore.testing.contracts._processes import ProcessContract
 from netcore.testing.contracts._producers import ProducerContract
+from netcore.testing.contracts._stdio import StandardIOContract
 from netcore.testing.contracts._stream import StreamTransportContract, TCPTransportContract
 from netcore.testing.contracts._tcp import ReactorTCPContract
 from netcore.testing.contracts._threads import ReactorThreadsContract
@@ -40,6 +42,7 @@ __all__ = [
     "Contract",
     "HalfCloseContract",
     "HappyEyeballsContract",
+    "ProcessContract",
     "ProducerContract",
     "ReactorContract",
     "ReactorCoreContract",
@@ -55,6 +58,7 @@ __all__ = [
     "ReactorUDPContract",
     "ReactorUNIXContract",
     "ReactorUNIXDatagramContract",
+    "StandardIOContract",
     "StreamClientEndpointContract",
     "StreamServerEndpointContract",
     "StreamTransportContract",

@@ -8,9 +8,11 @@ from typing import Any
 from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
+from netcore.defer import Deferred, gatherResults
 from netcore.endpoints import TCP4ClientEndpoint
-from netcore.protocol import ConnectedDatagramProtocol, DatagramProtocol, Factory, Protocol
+from netcore.protocol import ConnectedDatagramProtocol, DatagramProtocol, Factory, ProcessProtocol, Protocol
 from netcore.reactors import Reactor
+from netcore.stdio import StandardIO
 
 
 class QuietFactory(Factory[Any]):
@@ -63,14 +65,28 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         call = reactor.callLater(10, lambda: None)
         verify(call)
         call.cancel()
+        for terminal in (False, True):
+            verify(reactor.spawnProcess(Ending(), "/bin/true", usePTY=terminal))
+        with open("/dev/null", "r+b") as nothing:
+            verify(StandardIO(Protocol(), nothing.fileno(), nothing.fileno(), reactor))
         connecting = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port).connect(ClientMaker())
         attempt = connecting._canceller.__self__
         verify(attempt)
         verify(attempt._connector)
         connecting.addErrback(failed.append)
-        connecting.addBoth(lambda _: reactor.stop())
+        ended.append(connecting)
+        gatherResults(ended).addBoth(lambda _: reactor.stop())
+
+    class Ending(ProcessProtocol):
+        def __init__(self) -> None:
+            self.ended = Deferred[None]()
+            ended.append(self.ended)
+
+        def processEnded(self, reason: Any) -> None:
+            self.ended.callback(None)
 
     failed: list[Any] = []
+    ended: list[Deferred[Any]] = []
     reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
     reactor.dispose()
@@ -80,7 +96,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "_reactor.Reactor": [
             *("IReactorCore", "IReactorTime", "IReactorThreads", "IReactorFDSet", "IReactorTCP", "IReactorSocket"),
             *("IReactorUDP", "IReactorMulticast", "IReactorUNIX", "IReactorUNIXDatagram", "IReactorSSL"),
-            *("IReactorPluggableResolver", "IReactorPluggableNameResolver"),
+            *("IReactorPluggableResolver", "IReactorPluggableNameResolver", "IReactorProcess"),
         ],
         "udp.Port": ["IListeningPort", "IUDPTransport"],
         "udp.MulticastPort": ["IMulticastTransport", "IListeningPort", "IUDPTransport"],
@@ -91,4 +107,7 @@ def test_reactor_ports_connector_connection_and_delayed_call(tmp_path: Path) -> 
         "_connect.Attempt": ["IProtocolFactory", "ILoggingContext"],
         "_tcp_connector.Connector": ["IConnector"],
         "_connection.Connection": ["ITLSTransport"],
+        "process.Process": ["IProcessTransport", "IConsumer", "IPushProducer"],
+        "process.PTYProcess": ["IProcessTransport", "IConsumer", "IPushProducer"],
+        "stdio.StandardIO": ["ITransport", "IConsumer", "IPushProducer"],
     }

@@ -22,8 +22,10 @@ from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddre
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
+    ProcessEndpoint,
     SSL4ClientEndpoint,
     SSL4ServerEndpoint,
+    StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -34,6 +36,7 @@ from netcore.protocol import (
     ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
+    ProcessProtocol,
     Protocol,
     ServerFactory,
 )
@@ -95,6 +98,7 @@ MADE = [
     ClientFactory[Any](),
     DatagramProtocol(),
     ConnectedDatagramProtocol(),
+    ProcessProtocol(),
     StringTransport(),
     MemoryTransport(PROTOCOL, ADDRESS, ADDRESS),
     TCP4ServerEndpoint(None, 79),  # type: ignore[arg-type]
@@ -104,6 +108,8 @@ MADE = [
     SSL4ClientEndpoint(None, "localhost", 443, client_context()),  # type: ignore[arg-type]
     TLSMemoryBIOFactory(server_context(), False, Factory[Any]()),
     TLSMemoryBIOProtocol(TLSMemoryBIOFactory(server_context(), False, Factory[Any]()), PROTOCOL),
+    ProcessEndpoint(None, "/bin/true"),  # type: ignore[arg-type]
+    StandardIOEndpoint(None),
     Service(),
     MultiService(),
     Process(),
@@ -121,7 +127,7 @@ MADE = [
 # Made by a reactor or by an endpoint: tests/integration/netcore/test_interfaces.py has them.
 MADE_ELSEWHERE = {
     *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "SecuredConnection", "Attempt"),
-    *("MulticastPort", "DatagramPort", "ConnectedDatagramPort"),
+    *("MulticastPort", "DatagramPort", "ConnectedDatagramPort", "PTYProcess", "StandardIO"),
 }
 
 

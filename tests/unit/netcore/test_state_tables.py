@@ -1,4 +1,4 @@
-"""The lives of connections, connectors and thread pools: every event in every state."""
+"""The lives of connections, pipes, connectors and thread pools: every event in every state."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import pytest
 
 from netcore import threadpool
 from netcore.threadpool import ThreadPool
+from netcore.transports._pipes import PipeWriter
 from netcore.transports._states import (
     CONNECTOR_TRANSITIONS,
+    PIPE_TRANSITIONS,
     STREAM_TRANSITIONS,
     ConnectorEvent,
     ConnectorState,
+    PipeEvent,
+    PipeState,
     StreamEvent,
     StreamState,
 )
@@ -22,6 +26,7 @@ from netcore.transports.tcp import Connector
 
 OPEN, R_ENDED, W_ENDING, W_ENDED, ENDING, CLOSING, DRAINING, CLOSED = StreamState  # R and W: one direction
 DISCONNECTED, CONNECTING, CONNECTED = ConnectorState
+P_OPEN, P_ENDING, P_CLOSED = PipeState
 NEW, STARTED, STOPPING, STOPPED = threadpool._State
 REFUSED = None
 
@@ -40,6 +45,11 @@ CONNECTOR: dict[Enum, tuple[Any, ...]] = {
     ConnectorEvent.FAILED:  (REFUSED,      DISCONNECTED, REFUSED),
     ConnectorEvent.MADE:    (REFUSED,      CONNECTED,    REFUSED),
     ConnectorEvent.LOST:    (REFUSED,      REFUSED,      DISCONNECTED),
+}  # fmt: skip
+PIPE: dict[Enum, tuple[Any, ...]] = {
+    #                P_OPEN    P_ENDING  P_CLOSED
+    PipeEvent.LOSE: (P_ENDING, P_ENDING, P_CLOSED),
+    PipeEvent.END:  (P_CLOSED, P_CLOSED, P_CLOSED),
 }  # fmt: skip
 POOL: dict[Enum, tuple[Any, ...]] = {
     #                         NEW       STARTED   STOPPING  STOPPED
@@ -62,6 +72,7 @@ def connector() -> Any:
 
 MACHINES = [
     (lambda: bare(StreamTransport), StreamState, STREAM, STREAM_TRANSITIONS),
+    (lambda: bare(PipeWriter), PipeState, PIPE, PIPE_TRANSITIONS),
     (connector, ConnectorState, CONNECTOR, CONNECTOR_TRANSITIONS),
     (ThreadPool, threadpool._State, POOL, threadpool._TRANSITIONS),
 ]

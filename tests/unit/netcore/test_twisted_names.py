@@ -10,6 +10,7 @@ some.
 
 from __future__ import annotations
 
+import enum
 import importlib
 import inspect
 import subprocess
@@ -41,17 +42,22 @@ MODULES = {
     "netcore.lockfile": "twisted.python.lockfile",
     "netcore.protocol": "twisted.internet.protocol",
     "netcore.protocols.basic": "twisted.protocols.basic",
+    "netcore.stdio": "twisted.internet.stdio",
     "netcore.task": "twisted.internet.task",
     "netcore.threadpool": "twisted.python.threadpool",
     "netcore.threads": "twisted.internet.threads",
+    "netcore.utils": "twisted.internet.utils",
 }
 
 _WIDER = "as what a connection has in fact, there and here"
+_INNER = "for the streams it is made of, not for those who use it"
+_ENUM = "an Enum of Python's, which does the same by subscripts and iteration"
 _CLOSER = "the pool looks after its threads itself: there is nothing to be done to them from outside"
 
 DIFFERENCES = {
     # Interfaces.
     "ITransport.disconnecting": "protocols ask for it, and every transport of Twisted's has it without saying so",
+    "IProcessProtocol.makeConnection": "the argument is called as that of its implementation, in Twisted too",
     "ITCPTransport bases": f"it is a consumer and a producer, {_WIDER}",
     "IServiceCollection.__iter__": "declared as a method, which zope calls by its name there as well",
     "IServiceCollection.getServiceNamed": "the argument is called as that of its implementation, in Twisted too",
@@ -64,6 +70,17 @@ DIFFERENCES = {
     "netcore.error.getConnectError": "e would be no name for an argument; nobody but transports calls it",
     "netcore._timers.DelayedCall.__init__": "nobody but callLater makes one",
     "netcore._timers.DelayedCall.activate_delay": "moving a call to later is the business of the queue",
+    "netcore.endpoints.ProcessEndpoint.__init__": "errFlag's default is the same, of another class",
+    "netcore.endpoints.StandardIOEndpoint.listen": "the argument is called as in the interface",
+    "netcore.endpoints.StandardErrorBehavior.iterconstants": _ENUM,
+    "netcore.endpoints.StandardErrorBehavior.lookupByName": _ENUM,
+    "netcore.stdio.StandardIO.childConnectionLost": _INNER,
+    "netcore.stdio.StandardIO.childDataReceived": _INNER,
+    "netcore.stdio.StandardIO.connectionLost": _INNER,
+    "netcore.stdio.StandardIO.readConnectionLost": _INNER,
+    "netcore.stdio.StandardIO.writeConnectionLost": _INNER,
+    "netcore.stdio.StandardIO.startReading": "deprecated there, for resumeProducing",
+    "netcore.stdio.StandardIO.stopReading": "deprecated there, for pauseProducing",
     "netcore.threadpool.ThreadPool.currentThread": "threading.current_thread is what it is",
     "netcore.threadpool.ThreadPool.startAWorker": _CLOSER,
     "netcore.threadpool.ThreadPool.stopAWorker": _CLOSER,
@@ -209,7 +226,7 @@ def bases(cls: type[Any], classes: set[type[Any]]) -> list[str]:
 
 
 def of_class(where: str, ours: type[Any], theirs: type[Any]) -> Found:
-    found = compared(f"{where}.__init__", ours, theirs)
+    found = {} if issubclass(ours, enum.Enum) else compared(f"{where}.__init__", ours, theirs)
     inherited = bases(ours, OURS), bases(theirs, THEIRS)
     if inherited[0] != inherited[1]:
         found[f"{where} bases"] = f"{inherited[0]} here, {inherited[1]} there"

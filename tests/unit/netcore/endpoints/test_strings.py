@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from netcore.endpoints import (
+    StandardErrorBehavior,
+    StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -157,7 +159,7 @@ def test_client_strings(text: str, expected: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("80", "there is no '80' to listen on, only tcp, tcp6"),
+        ("80", "there is no '80' to listen on, only tcp, tcp6, ssl, tls, stdio"),
         ("ssh:22", "there is no 'ssh'"),
         ("ssl:443:privateKey=/nothing/there.pem", "No such file or directory: '/nothing/there.pem'"),
         ("ssl:443:privateKey=/etc/hostname", "SSLError"),
@@ -191,7 +193,7 @@ def test_mistakes_in_server_strings(text: str, mistake: str) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("unix:/run/x", "there is no 'unix' to connect to, only tcp"),
+        ("unix:/run/x", "there is no 'unix' to connect to, only tcp, ssl, tls, process"),
         ("tcp:example.org", "port is missing"),
         ("tcp:port=80", "host is missing"),
         ("tcp::80", "host is empty"),
@@ -211,3 +213,35 @@ def test_mistakes_in_client_strings(text: str, mistake: str) -> None:
         clientFromString(REACTOR, text)
     assert str(caught.value).startswith(f"endpoint string {text!r}: ")
     assert mistake in str(caught.value)
+
+
+def test_a_program_is_read_with_its_arguments() -> None:
+    endpoint: Any = clientFromString(REACTOR, r"process:/usr/bin/sort:-n:--key\=2:path=/tmp:stderr=drop")
+    assert endpoint._executable == "/usr/bin/sort"
+    assert endpoint._args == ["/usr/bin/sort", "-n", "--key=2"]
+    assert (endpoint._path, endpoint._errFlag, endpoint._env) == ("/tmp", StandardErrorBehavior.DROP, None)
+    plain: Any = clientFromString(REACTOR, "process:cat")
+    assert (plain._args, plain._path, plain._errFlag) == (["cat"], None, StandardErrorBehavior.LOG)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("process", "executable is missing"),
+        ("process:", "executable is empty"),
+        ("process:sort:key=2", "unknown argument 'key'"),
+        ("process:sort:stderr=away", "stderr is one of log, drop, not 'away'"),
+    ],
+)
+def test_mistakes_in_strings_of_programs(text: str, mistake: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        clientFromString(REACTOR, text)
+    assert mistake in str(caught.value)
+
+
+def test_the_standard_streams_have_no_arguments() -> None:
+    for text in ("stdio", "stdio:"):
+        assert isinstance(serverFromString(REACTOR, text), StandardIOEndpoint)
+    for text in ("stdio:1", "stdio:in=0"):
+        with pytest.raises(ValueError):
+            serverFromString(REACTOR, text)
