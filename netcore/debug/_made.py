@@ -18,6 +18,7 @@ from netcore._timers import TimerQueue
 from netcore.reactors._fdset import FDSet, Kind, Watched
 from netcore.threadpool import ThreadPool
 from netcore.transports._datagram_port import DatagramSocket
+from netcore.transports._process_base import ProcessTransport
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
@@ -121,6 +122,14 @@ def _connection(original: Callable[..., None]) -> Callable[..., None]:
     return start
 
 
+def _process(original: Callable[..., None]) -> Callable[..., None]:
+    def _runs(self: ProcessTransport, pid: int) -> None:
+        _transports.put(self, Made())
+        original(self, pid)
+
+    return _runs
+
+
 def _descriptor(original: Callable[..., None]) -> Callable[..., None]:
     def _watch(self: FDSet, watched: Watched, kind: Kind, context: Context) -> None:
         original(self, watched, kind, context)
@@ -154,6 +163,7 @@ PATCHES = Patches(
         (DatagramSocket, "startListening", _port),
         (StreamConnector, "connect", _connector),
         (StreamTransport, "start", _connection),
+        (ProcessTransport, "_runs", _process),
         (FDSet, "_watch", _descriptor),
     ]
 )

@@ -27,16 +27,21 @@ from netcore.defer._waiting import driver_of, entries_of, frames_of
 from netcore.reactors import Reactor
 from netcore.reactors._fdset import READ, Watched
 from netcore.reactors._reactor import live
+from netcore.stdio import StandardIO
 from netcore.task import LoopingCall
 from netcore.threadpool import ThreadPool, _perform, _Worker
 from netcore.transports._datagram_port import DatagramSocket
+from netcore.transports._process_base import ProcessTransport
 from netcore.transports._stream import StreamTransport
 from netcore.transports._stream_connector import StreamConnector
 from netcore.transports._stream_port import StreamPort
 
 __all__ = ["KINDS", "Pending", "PendingList", "pending", "printPending"]
 
-KINDS = ("coroutine", "task", "deferred", "timer", "job", "connector", "connection", "port", "reader", "writer")
+KINDS = (
+    *("coroutine", "task", "deferred", "timer", "job"),
+    *("connector", "connection", "port", "process", "reader", "writer"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,10 @@ class Pending:
     """Something that waits.
 
     Attributes: *kind*, one of "coroutine" (driven by netcore), "task" (asyncio's), "deferred", "timer", "job" (of a
-        thread pool), "connector", "connection", "port", "reader", "writer" (a descriptor of the application's, given to
-        ``addReader`` or ``addWriter``); *what* it is, in a line; *madeAt*, where it was made, None if that is not
-        known; *age*, in seconds since then, or None; *waitsAt*, where a coroutine, a task or a running job stands,
-        outermost first (empty for the others).
+        thread pool), "connector", "connection", "port", "process", "reader", "writer" (a descriptor of the
+        application's, given to ``addReader`` or ``addWriter``); *what* it is, in a line; *madeAt*, where it was made,
+        None if that is not known; *age*, in seconds since then, or None; *waitsAt*, where a coroutine, a task or a
+        running job stands, outermost first (empty for the others).
     """
 
     kind: str
@@ -83,9 +88,9 @@ def pending(*kinds: str) -> PendingList:
     """What waits in this process, whether debugging is on or off.
 
     That is, of each reactor that was not disposed of: its timers, ports, connections, connectors that are connecting,
-    readers and writers, and the tasks of its asyncio loop; the jobs of thread pools, queued and running; and all
-    Deferreds that have no result, wait for another, or are paused, and coroutines driven by netcore. Jobs of asyncio's
-    executors (`to_thread`, ``run_in_executor``) are not among them.
+    child processes, readers and writers, and the tasks of its asyncio loop; the jobs of thread pools, queued and
+    running; and all Deferreds that have no result, wait for another, or are paused, and coroutines driven by netcore.
+    Jobs of asyncio's executors (`to_thread`, ``run_in_executor``) are not among them.
 
     Args:
         kinds: those that are asked for (see `Pending`); none: all.
@@ -195,10 +200,12 @@ def _transports(reactor: Reactor) -> Iterator[Pending]:
     for thing in list(reactor._open):
         if isinstance(thing, (StreamPort, DatagramSocket)):
             yield _found_made("port", thing, made_of(thing))
-        elif isinstance(thing, StreamTransport):
+        elif isinstance(thing, (StreamTransport, StandardIO)):
             yield _found_made("connection", thing, made_of(thing))
         elif isinstance(thing, StreamConnector):  # it is kept while it is connecting
             yield _found_made("connector", thing, made_of(thing))
+        elif isinstance(thing, ProcessTransport):
+            yield _found_made("process", thing, made_of(thing))
         elif isinstance(thing, Watched) and thing.doomed is None:
             for kind, context in list(thing.contexts.items()):
                 what = f"{_repr(thing.thing)}, descriptor {thing.number}"
@@ -271,6 +278,6 @@ def _what_runs(stack: list[FrameType]) -> str:
 
 _FINDERS: tuple[tuple[frozenset[str], Callable[[], Iterator[Pending]]], ...] = (
     (frozenset({"coroutine", "deferred"}), _deferreds),
-    (frozenset({"timer", "port", "connection", "connector", "reader", "writer", "task"}), _of_reactors),
+    (frozenset({"timer", "port", "process", "connection", "connector", "reader", "writer", "task"}), _of_reactors),
     (frozenset({"job"}), _jobs),
 )

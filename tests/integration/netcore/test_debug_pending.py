@@ -332,3 +332,23 @@ def test_other_threads_may_ask(on: bool, run: Any, reactor: Reactor) -> None:
         call.cancel()
 
     run(main)
+
+
+def test_child_processes(on: bool, run: Any, reactor: Reactor) -> None:
+    class Child(protocol.ProcessProtocol):
+        def __init__(self) -> None:
+            self.ended = netcore.defer.Deferred[None]()
+
+        def processEnded(self, reason: Any) -> None:
+            self.ended.callback(None)
+
+    async def main() -> None:
+        process = reactor.spawnProcess(child := Child(), "/bin/cat")
+        (waiting,) = found("process", "/bin/cat")
+        assert f"pid {process.pid}" in waiting.what
+        check_place(waiting, on, 'process = reactor.spawnProcess(child := Child(), "/bin/cat")')
+        process.loseConnection()
+        await child.ended
+        assert found("process", "/bin/cat") == []
+
+    run(main)
