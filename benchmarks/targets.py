@@ -62,6 +62,7 @@ TARGETS = (
     Target("tls-bulk", Figure.CPU, "netcore", "twisted", 0.6, 0.6),
     Target("timers", Figure.CPU, "netcore", "twisted", 1.0, 1.0),
     Target("thread-calls", Figure.CPU, "netcore", "twisted", 0.5, 0.5),
+    Target("processes", Figure.CPU, "netcore", "twisted", 0.8, 0.6),
 )
 
 # How many times as fast as Twisted's, inside a running loop. No aims: these are hard enough.

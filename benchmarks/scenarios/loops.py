@@ -1,4 +1,4 @@
-"""What a reactor does besides connections: timers, and calls from threads."""
+"""What a reactor does besides connections: timers, calls from threads, and child processes."""
 
 from __future__ import annotations
 
@@ -46,4 +46,17 @@ THREAD_CALLS = InProcess(
         Entry("asyncio-uvloop", "thread_calls:Asyncio", {"loop": "uvloop"}),
     ),
     "8 threads call as fast as they can; p50 and p99 are from the call to its being made",
+)
+PROCESSES = InProcess(
+    "processes",
+    "Child processes, 20 at a time: processor time per child, without the child's own",
+    Figure.CPU,
+    (
+        Entry("netcore", "processes:Netcore"),
+        Entry("netcore-uvloop", "processes:Netcore", {"loop": "uvloop"}),
+        Entry("twisted", "processes_twisted:Twisted"),
+        Entry("asyncio", "processes:Asyncio"),
+        Entry("asyncio-uvloop", "processes:Asyncio", {"loop": "uvloop"}),
+    ),
+    "`true` is run, its output and exit code collected through three pipes; p50 and p99 are from asking to having them",
 )

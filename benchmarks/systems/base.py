@@ -41,7 +41,11 @@ class System(Protocol):
 class ReactorHost:
     """A reactor, netcore's or Twisted's, that runs in the main thread. The methods are called in the orders' thread,
     which sleeps in a lock while a round runs and takes nothing from it.
+
+    Attributes: *signals*, whether the reactor looks after signals.
     """
+
+    signals = False
 
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
@@ -51,7 +55,7 @@ class ReactorHost:
         """Run it; returns when it runs."""
         running: Future[None] = Future()
         self.reactor.callWhenRunning(running.set_result, None)
-        self._ended = mainthread.submit(lambda: self.reactor.run(installSignalHandlers=False))
+        self._ended = mainthread.submit(lambda: self.reactor.run(installSignalHandlers=self.signals))
         running.result(START_TIMEOUT)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -28,6 +28,7 @@ RUNNABLE = {
     "tls-handshakes": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
     "timers": {"netcore", "netcore-uvloop", "asyncio"},
     "thread-calls": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
+    "processes": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
 }
 
 
@@ -85,7 +86,7 @@ def test_queries_from_sqlite() -> None:
 STREAMS = ["echo", "echo-100k", "bulk", "tls-echo", "tls-bulk", "tls-handshakes"]
 
 
-@pytest.mark.parametrize("name", [*STREAMS, "timers", "thread-calls"])
+@pytest.mark.parametrize("name", [*STREAMS, "timers", "thread-calls", "processes"])
 def test_what_a_reactor_does(name: str) -> None:
     assert_measured(run(name, RUNNABLE[name]))
 
