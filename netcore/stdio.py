@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
+from netcore._bytes import as_bytes
 from netcore._current import current_reactor
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.error import ConnectionDone, ConnectionLost
@@ -34,7 +35,7 @@ from netcore.interfaces import (
     implementer,
 )
 from netcore.reactors._select import too_large
-from netcore.transports._pipes import PipeReader, PipeWriter, as_bytes, can_be_waited_for
+from netcore.transports._pipes import PipeReader, PipeWriter, can_be_waited_for
 
 if TYPE_CHECKING:
     from netcore.reactors import Reactor

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from netcore._bytes import as_bytes
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 from netcore.transports._limits import HIGH_WATER
@@ -33,7 +34,7 @@ from netcore.transports._states import PIPE_TRANSITIONS, PipeEvent, PipeState
 if TYPE_CHECKING:
     from netcore.reactors import Reactor
 
-__all__ = ["PipeReader", "PipeWriter", "as_bytes", "can_be_waited_for"]
+__all__ = ["PipeReader", "PipeWriter", "can_be_waited_for"]
 
 logger = logging.getLogger("netcore.transports")
 
@@ -364,18 +365,6 @@ class PipeWriter:
 
     def _move(self, event: PipeEvent) -> None:
         self._state = PIPE_TRANSITIONS[self._state, event]
-
-
-def as_bytes(data: Any) -> bytes:
-    """*data*, or a copy of anything bytes-like: it may be changed after the call that gave it.
-
-    Raises: TypeError: it is not bytes-like.
-    """
-    if type(data) is bytes:
-        return data
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(f"a transport sends bytes, not {type(data).__name__}: text must be encoded first")
 
 
 def _call(context: Context, callback: Callable[[], object], what: str, whose: object) -> None:

@@ -17,9 +17,10 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from netcore._bytes import as_bytes
 from netcore.interfaces import IConsumer, IProcessTransport, IPushProducer, implementer
 from netcore.reactors._select import too_large
-from netcore.transports._pipes import PipeReader, PipeWriter, as_bytes
+from netcore.transports._pipes import PipeReader, PipeWriter
 from netcore.transports._process_base import ProcessTransport
 from netcore.transports._spawn import Program, spawn
 
