@@ -224,7 +224,7 @@ class ServerOptionsFromDirectory:
         if known != now:
             try:
                 context = serverOptions(path, acceptableProtocols=self._protocols).context
-            except (OSError, ssl.SSLError):
+            except (OSError, ValueError):  # ssl.SSLError is an OSError; ValueError: the key has a password
                 log_failure(logger, Failure(), "the certificate in %r cannot be used", str(path))
             self._read[name] = now, context
         return context

@@ -125,6 +125,16 @@ def test_a_file_that_is_broken_is_logged_once_and_what_was_there_serves_on(
     assert "one.example.org.pem" in caplog.text
 
 
+def test_a_key_that_has_got_a_password_is_broken_too(directory: Path, logged: Any) -> None:
+    options = serverOptionsFromDirectory(directory)
+    assert names_shown(options, "one.example.org") == {"one.example.org"}
+    issued = certificates.authority().issue_cert("one.example.org")
+    secret = with_a_password(issued.private_key_pem.bytes())
+    (directory / "one.example.org.pem").write_bytes(issued.cert_chain_pems[0].bytes() + secret)
+    assert names_shown(options, "one.example.org") == {"one.example.org"}
+    logged.take(ValueError)
+
+
 def test_a_directory_that_is_none_or_has_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
         serverOptionsFromDirectory(tmp_path / "nothing")
@@ -189,15 +199,18 @@ def test_files_that_are_missing_or_none_are_refused(tmp_path: Path) -> None:
         serverOptions(tmp_path / "something")
 
 
-def test_a_key_with_a_password_is_refused_without_asking_the_terminal(tmp_path: Path) -> None:
+def with_a_password(pem: bytes) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
+    key = serialization.load_pem_private_key(pem, None)
+    secret = serialization.BestAvailableEncryption(b"secret")
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret)
+
+
+def test_a_key_with_a_password_is_refused_without_asking_the_terminal(tmp_path: Path) -> None:
     issued = certificates.authority().issue_cert(HOST)
     issued.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
-    key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
-    secret = serialization.BestAvailableEncryption(b"secret")
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret)
-    (tmp_path / "key.pem").write_bytes(pem)
+    (tmp_path / "key.pem").write_bytes(with_a_password(issued.private_key_pem.bytes()))
     with pytest.raises(ValueError, match="has a password"):
         serverOptions(tmp_path / "certificate.pem", tmp_path / "key.pem")
 
