@@ -26,6 +26,7 @@ import ssl
 from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from netcore._bytes import as_bytes
 from netcore._current import current_reactor
@@ -219,10 +220,11 @@ class TLSMemoryBIOProtocol(ScopeOwner):
     def connectionLost(self, reason: Failure) -> None:
         """The transport has gone."""
         told = self._reason or self._truthfully(reason)
-        self.factory.told = reason, told
+        if told is not reason:
+            self.factory.told[reason] = told
         self._state = _LOST
         self._stop_timer()
-        self.connected = 0
+        connected, self.connected = self.connected, 0
         self._plain.clear()
         self._reason = None
         self._end_scopes()
@@ -232,7 +234,9 @@ class TLSMemoryBIOProtocol(ScopeOwner):
             if held is not None:
                 held.stopProducing()
         finally:
-            wrapped.connectionLost(told)
+            if connected:  # else `makeConnection` has raised before it told the protocol anything
+                wrapped.connectionLost(told)
+            del told, reason  # this frame may be in a traceback of theirs: see the rule in defer/_chain.py
 
     def _truthfully(self, reason: Failure) -> Failure:
         if reason.check(ConnectionLost) and not reason.check(ConnectionAborted):
@@ -313,6 +317,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
                     break
         finally:
             self._receiving = False
+            wrong = None  # its traceback has this frame
             if self._plain:
                 self._encrypt_waiting()
             elif self._outgoing.pending:
@@ -437,6 +442,8 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self.transport.loseConnection()
 
     def _child_failed(self, failure: Failure) -> None:
+        if self._state is _LOST:
+            return
         if self._reason is None:
             self._reason = failure
         self.abortConnection()
@@ -600,7 +607,9 @@ class TLSMemoryBIOFactory(ClientFactory[Any]):
         self.wrappedFactory: Any = wrappedFactory
         self._clock = clock
         self._hostname = hostname
-        self.told: tuple[Any, Any] = None, None  # why the last connection ended: for us, and for the protocol above
+        # Why connections ended: for us, and for the protocol above. Only while somebody still has the former: a reason
+        # has a traceback, whose frames have the connection, and the connection has this factory.
+        self.told: WeakKeyDictionary[Failure, Failure] = WeakKeyDictionary()
 
     @property
     def clock(self) -> IReactorTime:
@@ -643,8 +652,7 @@ class TLSMemoryBIOFactory(ClientFactory[Any]):
 
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
         """It has ended: with what its protocol was told just now."""
-        (known, told), self.told = self.told, (None, None)
-        self.wrappedFactory.clientConnectionLost(connector, told if known is reason else reason)
+        self.wrappedFactory.clientConnectionLost(connector, self.told.pop(reason, reason))
 
 
 def _log_prefix(thing: Any) -> str:

@@ -48,7 +48,7 @@ class _Below:
     def resumeProducing(self) -> None:
         self._plain.resumeProducing(self._connection)
 
-    def _waiting_to_be_sent(self) -> int:
+    def _waiting_to_be_sent(self) -> int | None:
         return self._connection._waiting_to_be_sent()
 
     def __repr__(self) -> str:
@@ -124,6 +124,12 @@ class Secured:
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """Raises: RuntimeError: it speaks TLS already."""
         raise RuntimeError(f"{self!r} speaks TLS already")
+
+    def _report(self) -> None:
+        try:
+            super()._report()  # type: ignore[misc]
+        finally:
+            self._tls.transport = None  # which has us: that would be a cycle
 
 
 def start_tls(connection: Any, secured: type, contextFactory: Any, is_client: bool) -> None:

@@ -102,9 +102,10 @@ class StreamTransport(StreamEnds):
         """
         self._high, self._low, self._maximum = write_limits(high, low, maximum)
 
-    def _waiting_to_be_sent(self) -> int:
-        """How many bytes the kernel has not taken yet. TLS wants to know whether its last word is all there is."""
-        return self._size
+    def _waiting_to_be_sent(self) -> int | None:
+        """How many bytes the kernel has not taken yet; None if it was dropped. TLS wants to know whether its last word
+        is all there is."""
+        return self._size if self._writable else None
 
     def _much_waits(self, size: int) -> None:
         """More than the high watermark."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import smtplib
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +22,7 @@ from netcore.protocol import ClientFactory, Factory
 from netcore.protocols.basic import LineReceiver
 from netcore.reactors import Reactor
 from netcore.ssl import ClientTLSOptions
-from tests.integration.netcore.tcp_peers import BIG, Recorder
+from tests.integration.netcore.tcp_peers import BIG, Instead, Recorder
 from tests.support import certificates
 from tests.support.certificates import HOST, client_context, server_context
 
@@ -446,6 +448,76 @@ def test_a_producer_goes_on_through_the_beginning(ports: Ports, run: Run, reacto
         server.dataReceived = lambda data: count(data) if server.transport.TLS else Begins.dataReceived(server, data)  # type: ignore[attr-defined,method-assign]
         assert type(await server.lost) is ConnectionDone
         assert size == 2_000_000
+        await client.lost
+
+    run(main)
+
+
+def test_a_connection_that_began_is_let_go_of_without_the_garbage_collector(
+    ports: Ports, run: Run, reactor: Reactor
+) -> None:
+    async def main() -> None:
+        server, client = Recorder(), Recorder()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
+        client.transport.write(b"hello")
+        server.transport.startTLS(server_context())
+        await server.got(5)
+        client.transport.loseConnection()
+        await client.lost
+        await server.lost
+        gone = weakref.ref(server.transport)
+        del server.transport
+        turn = Deferred[None]()
+        reactor.callLater(0, turn.callback, None)
+        await turn
+        assert gone() is None
+
+    gc.disable()
+    try:
+        run(main)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("when", ["sending fails", "it is lost"])
+def test_what_was_dropped_was_not_sent(ports: Ports, run: Run, reactor: Reactor, when: str) -> None:
+    """The protocol closes while the peer's reset is being told: its close_notify is not behind all that was written."""
+
+    class Closes(Recorder):
+        def stopProducing(self) -> None:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    async def main() -> None:
+        server, client = Closes(), Recorder()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
+        client.transport.write(b"hello")
+        server.transport.startTLS(server_context())
+        await server.got(5)
+        turn = Deferred[None]()
+        reactor.callLater(0, turn.callback, None)
+        await turn
+        if when == "it is lost":
+            server.transport.registerProducer(server, True)
+            server.transport.write(b"unsent")
+            server.transport._lost(ConnectionLost())
+        else:
+            last: list[bytes] = []
+            Instead.of(client.transport, send=lambda data: last.append(bytes(data)) or len(data))
+
+            def refuse(*args: object) -> int:
+                client.transport.write(b"good-bye")
+                client.transport._flush()
+                raise ConnectionResetError
+
+            server.on_data = lambda recorder, data: recorder.transport.loseConnection()
+            Instead.of(server.transport, send=refuse, recv=lambda size: last.pop() if last else b"")
+            server.transport.write(b"unsent")
+        assert type(await server.lost) is ConnectionLost
+        if when == "sending fails":
+            assert server.received == b"hellogood-bye"
         await client.lost
 
     run(main)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,9 +362,12 @@ def test_a_factory_that_gives_no_context_is_refused() -> None:
         def getContext(self) -> Any:
             return None
 
-    layer: Any = TLSMemoryBIOFactory(Wrong(), False, OneOf(Speaker()), Clock()).buildProtocol(None)  # type: ignore[arg-type]
+    protocol = Speaker()
+    layer: Any = TLSMemoryBIOFactory(Wrong(), False, OneOf(protocol), Clock()).buildProtocol(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"no ssl\.SSLContext"):
         layer.makeConnection(StringTransport())
+    layer.connectionLost(LOST)
+    assert protocol.told == [], "who never heard of a connection does not lose it"
 
 
 def test_nothing_happens_after_the_end(pair: Pair) -> None:
@@ -376,6 +381,30 @@ def test_nothing_happens_after_the_end(pair: Pair) -> None:
     transport.dataReceived(b"x")
     assert pair.client.transport.value() == b""
     assert pair.client.protocol.told == ["made", "secure", "lost"]
+
+
+@pytest.mark.parametrize("wrong", ["handshake", "record"])
+def test_what_has_failed_is_let_go_of_without_the_garbage_collector(wrong: str) -> None:
+    pair = Pair()
+    if wrong == "record":
+        pair.move()
+    pair.server.layer.dataReceived(b"this is wrong, is it not?")
+    assert isinstance(pair.server.lose(Failure(ConnectionDone())), ssl.SSLError)
+    pair.server.protocol.reason = pair.server.protocol.transport = None  # which its factory has
+    gone, told = weakref.ref(pair.server.layer), pair.server.layer.factory.told
+    gc.disable()
+    try:
+        del pair
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert not told
+
+
+def test_what_fails_in_a_scope_after_the_end_changes_nothing(pair: Pair) -> None:
+    pair.client.lose()
+    pair.client.layer._child_failed(LOST)
+    assert pair.client.layer._reason is None
 
 
 # ------------------------------------------------------------------------------------------------------ what was agreed
