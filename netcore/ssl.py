@@ -107,8 +107,7 @@ def optionsForClientTLS(
     if not isinstance(hostname, str):
         raise TypeError(f"the name of a host is a str, not {hostname!r}")
     hostname = _wire_name(hostname)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _safe(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the name
     if trustRoot is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
@@ -137,8 +136,7 @@ def serverOptions(
         acceptableProtocols: what may be spoken, the best first (ALPN, RFC 7301).
     Raises: OSError, ssl.SSLError: a file cannot be read, or is none, or they do not belong together.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _safe(ssl.PROTOCOL_TLS_SERVER)
     _load(context, cert, key)
     if clientRoots is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -176,8 +174,7 @@ class ServerOptionsFromDirectory:
             raise NotADirectoryError(f"{str(directory)!r} is no directory")
         if not any(self.directory.glob("*.pem")):
             raise ValueError(f"there is no *.pem file in {str(directory)!r}")
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._context = _safe(ssl.PROTOCOL_TLS_SERVER)
         self._context.sni_callback = self._choose
         _set_protocols(self._context, acceptableProtocols)
 
@@ -287,6 +284,14 @@ def _wire_name(hostname: str) -> str:
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
         raise ValueError(f"{hostname!r} is no name of a host")
     return name
+
+
+def _safe(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # OpenSSL's servers refuse it by themselves from 3.0 on, but its clients begin anew whenever a server says so.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
 
 
 def _load(context: ssl.SSLContext, cert: _Path, key: _Path | None) -> None:

@@ -150,6 +150,7 @@ def test_clients_verify_names_and_speak_what_is_safe() -> None:
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def test_a_name_is_text() -> None:
 def test_servers_speak_what_is_safe(tmp_path: Path) -> None:
     context = serverOptions(certificates.write(tmp_path, HOST)).getContext()
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
     assert context.verify_mode is ssl.CERT_NONE
 
 
