@@ -23,7 +23,7 @@ What holds:
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -104,17 +104,17 @@ class _HeldBack:
 
 
 class _AskedBefore:
-    """A pull producer that was registered during the handshake, and asked then: not asked again for being registered
-    with the transport."""
+    """A pull producer that waits for the handshake. If it was *asked* during that, it is not asked again for being
+    registered with the transport."""
 
-    def __init__(self, producer: Any) -> None:
+    def __init__(self, producer: Any, asked: bool) -> None:
         self._producer = producer
-        self._asked = False
+        self._asked = asked
 
     def resumeProducing(self) -> None:
-        if self._asked:
+        asked, self._asked = self._asked, False
+        if not asked:
             self._producer.resumeProducing()
-        self._asked = True
 
     def stopProducing(self) -> None:
         self._producer.stopProducing()
@@ -146,6 +146,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._plain: list[bytes] = []  # written, and not encrypted yet
         self._size = 0  # of that
         self._closes_itself = False  # the peer has sent close_notify
+        self._answers = 0  # bytes that TLS has said by itself since all had been sent
         self._all_was_sent = False  # before ours, as far as the transport can tell
         self._established = False
         self._receiving = False
@@ -167,6 +168,15 @@ class TLSMemoryBIOProtocol(ScopeOwner):
     def logPrefix(self) -> str:
         """That of the protocol above, with a hint."""
         return f"{_log_prefix(self.wrappedProtocol)} (TLS)"
+
+    @property
+    def protocol(self) -> Any:
+        """The protocol above, as of any transport; may be replaced at any time."""
+        return self.wrappedProtocol
+
+    @protocol.setter
+    def protocol(self, protocol: Any) -> None:
+        self.wrappedProtocol = protocol
 
     # As the protocol of the transport below
 
@@ -208,6 +218,8 @@ class TLSMemoryBIOProtocol(ScopeOwner):
 
     def dataReceived(self, data: bytes) -> None:
         """Records came, cut anywhere."""
+        if self._state is _ENDED or self._state is _LOST:
+            return  # nobody will read it
         self._incoming.write(data)
         if self._receiving:
             return  # below, the loop goes on
@@ -293,7 +305,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._receiving = True
         tls, incoming = self._tls, self._incoming
         try:
-            while not self._paused and self._state is not _LOST and self._state is not _ENDED:
+            while self._state is _ENDING or (self._state is _OPEN and not self._paused):
                 pieces = []
                 wrong = None
                 try:
@@ -311,17 +323,17 @@ class TLSMemoryBIOProtocol(ScopeOwner):
                     self.wrappedProtocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
                 if wrong is not None:
                     self._fail(wrong)
-                elif self._closes_itself:
-                    self._peer_closes()
+                elif self._closes_itself and (not self._paused or self._state is _ENDING):
+                    self._peer_closes()  # (who has paused does not hear of the end, either)
                 if not pieces:
                     break
         finally:
             self._receiving = False
             wrong = None  # its traceback has this frame
+            if self._outgoing.pending:
+                self._answer()
             if self._plain:
                 self._encrypt_waiting()
-            elif self._outgoing.pending:
-                self._send()  # what TLS says by itself: an answer to KeyUpdate
             if self._state is _ENDING:
                 self._end_if_all_is_sent()
 
@@ -365,7 +377,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if plain and self._established and self._state is not _LOST and self._state is not _ENDED:
             data = plain[0] if len(plain) == 1 else b"".join(plain)
             self._plain = []
-            self._size = 0
+            self._size = start = 0
             try:
                 if len(data) <= PIECE:
                     self._tls.write(data)
@@ -374,12 +386,27 @@ class TLSMemoryBIOProtocol(ScopeOwner):
                     for start in range(0, len(data), PIECE):
                         self._tls.write(view[start : start + PIECE])
                         self._send()
+            except ssl.SSLWantReadError:  # a second handshake (TLS 1.2), and only the peer's answer can end it
+                self._plain.insert(0, data[start:])
+                self._size += len(data) - start
+                self._send()
+                return
             except ssl.SSLError as error:
                 self._fail(error)
                 return
             self._send()
         if self._state is _ENDING:
             self._end_if_all_is_sent()
+
+    def _answer(self) -> None:
+        """Send what TLS says by itself: an answer to KeyUpdate. A peer may ask for any number of them, and read none:
+        nobody above would notice."""
+        waiting = getattr(self.transport, "_waiting_to_be_sent", None)
+        self._answers = self._answers + self._outgoing.pending if waiting is not None and waiting() else 0
+        if self._answers > HIGH_WATER:
+            what = f"{self._answers} bytes of answers to the peer's KeyUpdate (RFC 8446, 4.6.3) wait"
+            self._abort(ConnectionAborted(f"{what}: it asks, and does not read"))
+        self._send()
 
     def _send(self) -> None:
         if self._outgoing.pending:
@@ -466,16 +493,13 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         elif streaming:
             self._held = _HeldBack(producer)
         else:
-            self._held = _AskedBefore(producer)
+            self._held = _AskedBefore(producer, True)
             producer.resumeProducing()
 
     def take_over_producer(self, producer: Any, streaming: bool, paused: bool) -> None:
         """As `registerProducer`, before the handshake, of one that the transport may have *paused*."""
         self._producer = producer
-        if streaming:
-            self._held = _HeldBack(producer, paused)
-        else:
-            self._held = _AskedBefore(producer)
+        self._held = _HeldBack(producer, paused) if streaming else _AskedBefore(producer, False)
 
     def unregisterProducer(self) -> None:
         """The producer has finished. A `loseConnection` that waited for it takes effect."""
@@ -520,9 +544,31 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if self._state in (_HANDSHAKING, _OPEN) and self._paused:
             self._paused = False
             if self._established:
+                if self._closes_itself or self._incoming.pending or self._tls.pending():
+                    self._call_soon(self._go_on)  # the transport may have no more but its end, which has to come behind
+                else:
+                    self.transport.resumeProducing()
+
+    def _go_on(self) -> None:
+        if not self._paused:
+            self._deliver()
+            if self._state in (_OPEN, _ENDING) and not self._paused:
                 self.transport.resumeProducing()
-                if self._incoming.pending or self._tls.pending():
-                    self.factory.clock.callLater(0, self._deliver)
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        """Call *callback*, of ours, in the next turn, as the transport calls ``dataReceived``, if it can."""
+        soon = getattr(self.transport, "_call_soon", None)
+        if soon is not None:
+            soon(callback)
+        else:
+            self.factory.clock.callLater(0, self._call, callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except BaseException:
+            self._child_failed(Failure())
+            raise
 
     def stopProducing(self) -> None:
         """Close the connection, as `loseConnection`."""

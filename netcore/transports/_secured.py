@@ -6,7 +6,7 @@ TLS, which stands between the socket and the protocol (`netcore.protocols.tls`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from netcore.protocol import Factory
@@ -48,6 +48,9 @@ class _Below:
     def resumeProducing(self) -> None:
         self._plain.resumeProducing(self._connection)
 
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        self._connection._call_soon(callback)
+
     def _waiting_to_be_sent(self) -> int | None:
         return self._connection._waiting_to_be_sent()
 
@@ -61,6 +64,18 @@ class Secured:
     TLS = True
     _tls: TLSMemoryBIOProtocol
     disconnecting: bool
+
+    @property
+    def protocol(self) -> Any:
+        """The layer. Who puts another protocol in place of the own puts it above that."""
+        return self.__dict__["protocol"]
+
+    @protocol.setter
+    def protocol(self, protocol: Any) -> None:
+        if protocol is None:  # the connection is lost, and lets go
+            self.__dict__["protocol"] = None
+        elif self.__dict__["protocol"] is not None:
+            self._tls.wrappedProtocol = protocol
 
     def write(self, data: bytes) -> None:
         """Send *data*. Dropped once the connection is going.

@@ -14,7 +14,7 @@ What holds, beside what is said there:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from netcore._bytes import as_bytes
@@ -298,6 +298,23 @@ class StreamTransport(StreamEnds):
         self._armed = True
         try:
             self._context.run(self.protocol.dataReceived, data)
+        except BaseException as error:
+            self._raised(error, "dataReceived")
+            return
+        if not armed:
+            self._callback_returned()
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        """In the next turn, call *callback*, by which the protocol hears of data that came before: TLS has some."""
+        self._loop.call_soon(self._call, callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        if self._state is _CLOSED:
+            return
+        armed = self._armed
+        self._armed = True
+        try:
+            self._context.run(callback)
         except BaseException as error:
             self._raised(error, "dataReceived")
             return

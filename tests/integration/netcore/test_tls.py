@@ -9,6 +9,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -521,3 +522,91 @@ def test_what_was_dropped_was_not_sent(ports: Ports, run: Run, reactor: Reactor,
         await client.lost
 
     run(main)
+
+
+def test_another_protocol_is_put_above_the_layer(ports: Ports, run: Run, reactor: Reactor) -> None:
+    async def main() -> None:
+        server, other, client = Recorder(), Recorder(), Recorder()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
+        client.transport.write(b"hello")
+        server.transport.startTLS(server_context())
+        server.transport.protocol = other
+        await other.got(5)
+        assert other.received == b"hello"
+        client.transport.loseConnection()
+        assert type(await other.lost) is ConnectionDone
+        server.transport.protocol = server
+        await client.lost
+        assert server.reasons == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_pull_producer_of_before_is_asked_again(
+    ports: Ports, run: Run, reactor: Reactor, version: ssl.TLSVersion
+) -> None:
+    class Lines:
+        def __init__(self, transport: Any) -> None:
+            self.transport = transport
+            self.left = [b"enough", b"more", b"tls"]
+
+        def resumeProducing(self) -> None:
+            self.transport.write(self.left.pop() + b"\r\n")
+            if not self.left:
+                self.transport.unregisterProducer()
+
+        def stopProducing(self) -> None:
+            raise AssertionError("it is not over")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificates.authority().issue_cert(HOST).configure_cert(context)
+    context.maximum_version = version
+
+    async def main() -> None:
+        server, client = Begins(context), Recorder()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        client.transport.registerProducer(Lines(client.transport), False)
+        client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
+        await server.enough
+        assert server.lines == [b"tls", b"more", b"enough"]
+        client.transport.loseConnection()
+        assert type(await server.lost) is ConnectionDone
+        await client.lost
+
+    run(main)
+
+
+def test_what_has_waited_is_handed_over_as_the_transport_does(
+    ports: Ports, run: Run, reactor: Reactor, logged: Any
+) -> None:
+    """In the connection's own context, and what that raises ends the connection."""
+    whose = ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+
+    def fail(recorder: Recorder, data: bytes) -> None:
+        seen.append(whose.get())
+        raise KeyError("one")
+
+    async def main() -> None:
+        server, client = Recorder(), Recorder()
+        server.on_made = lambda recorder: whose.set("the connection's")
+        server.on_data = fail
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        server.transport.startTLS(server_context())
+        server.transport.pauseProducing()
+        client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
+        client.transport.write(b"one")
+        layer: Any = server.transport.protocol
+        while not layer._incoming.pending:
+            turn = Deferred[None]()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+        server.transport.resumeProducing()
+        assert isinstance(await server.lost, KeyError)
+        assert seen == ["the connection's"]
+        await client.lost
+
+    run(main)
+    logged.take(KeyError)

@@ -590,3 +590,159 @@ def test_what_has_come_waits_while_the_protocol_has_paused(pair: Pair) -> None:
     assert pair.server.protocol.heard == [b"one"]
     pair.clock.advance(0)
     assert pair.server.protocol.heard == [b"one", b"two"]
+
+
+def test_who_has_paused_does_not_hear_of_the_end_before_resuming(pair: Pair) -> None:
+    server = pair.server.protocol
+    server.on_data = lambda data: server.transport.pauseProducing()
+    pair.client.protocol.transport.write(b"one")
+    pair.client.protocol.transport.loseConnection()
+    pair.server.layer.dataReceived(pair.client.take())
+    assert server.heard == [b"one"]
+    assert not server.transport.disconnecting
+    server.transport.resumeProducing()
+    pair.clock.advance(0)
+    assert server.transport.disconnecting
+    assert type(pair.server.lose()) is ConnectionDone
+
+
+def test_a_close_while_paused_does_not_wait_for_the_peer(pair: Pair) -> None:
+    server = pair.server.protocol
+
+    def close(data: bytes) -> None:
+        server.transport.pauseProducing()
+        server.transport.loseConnection()
+
+    server.on_data = close
+    pair.client.protocol.transport.write(b"one")
+    pair.client.protocol.transport.loseConnection()
+    pair.server.layer.dataReceived(pair.client.take())
+    assert pair.server.transport.disconnecting
+
+
+def test_the_transport_goes_on_only_behind_what_it_has_brought(pair: Pair) -> None:
+    """Its end would come first, else."""
+    server = pair.server.protocol
+    server.transport.pauseProducing()
+    pair.client.protocol.transport.write(b"one")
+    pair.server.layer.dataReceived(pair.client.take())
+    server.transport.resumeProducing()
+    assert pair.server.transport.producerState == "paused"
+    pair.clock.advance(0)
+    assert server.heard == [b"one"]
+    assert pair.server.transport.producerState == "producing"
+
+
+def test_what_the_protocol_raises_after_it_has_resumed_ends_the_connection(pair: Pair) -> None:
+    server = pair.server.protocol
+    server.transport.pauseProducing()
+    pair.client.protocol.transport.write(b"one")
+    pair.server.layer.dataReceived(pair.client.take())
+    server.transport.resumeProducing()
+
+    def fail(data: bytes) -> None:
+        raise KeyError("one")
+
+    server.on_data = fail
+    with pytest.raises(KeyError):
+        pair.clock.advance(0)
+    assert pair.server.transport.disconnected
+    assert isinstance(pair.server.lose(LOST), KeyError)
+
+
+# ----------------------------------------------------------------------------------------------- peers that mean no good
+
+
+def test_nothing_is_kept_that_comes_while_the_connection_closes(pair: Pair) -> None:
+    pair.server.protocol.transport.loseConnection()
+    for _ in range(10):
+        pair.server.layer.dataReceived(b"x" * 1000)
+    assert pair.server.layer._incoming.pending == 0
+
+
+def test_nothing_is_kept_that_comes_while_a_producer_delays_the_end() -> None:
+    pair = Pair()
+    server = pair.server.protocol
+    server.transport.registerProducer(Producer(), True)
+    server.transport.pauseProducing()
+    server.transport.loseConnection()
+    pair.move()
+    for _ in range(10):
+        pair.client.protocol.transport.write(b"x" * 1000)
+        pair.move()
+    assert server.heard == []
+    assert pair.server.layer._incoming.pending == 0
+    server.transport.unregisterProducer()
+    assert pair.server.transport.disconnecting
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_peer_that_asks_for_new_keys_has_to_read_them(pair: Pair, reads: bool) -> None:
+    layer, transport = pair.server.layer, pair.server.transport
+    transport._waiting_to_be_sent = lambda: 0 if reads else len(transport.value())  # type: ignore[attr-defined]
+    tls = layer._tls
+
+    class Answers:
+        """To each record, as to KeyUpdate, which Python's `ssl` cannot send."""
+
+        def pending(self) -> int:
+            return 0
+
+        def read(self, size: int) -> bytes:
+            layer._incoming.read()
+            layer._outgoing.write(b"x" * 1000)
+            raise ssl.SSLWantReadError
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tls, name)
+
+    layer._tls = Answers()
+    for _ in range(100):
+        layer.dataReceived(b"x")
+    assert transport.disconnected is not reads
+    if not reads:
+        assert len(transport.value()) < HIGH_WATER + 2000
+        reason = pair.server.lose(LOST)
+        assert type(reason) is ConnectionAborted
+        assert "KeyUpdate" in str(reason)
+
+
+class Busy:
+    """*tls*, in the middle of a second handshake while *busy* (TLS 1.2, where the context allows it)."""
+
+    def __init__(self, tls: Any) -> None:
+        self.tls = tls
+        self.busy = True
+
+    def write(self, data: bytes) -> int:
+        if self.busy:
+            raise ssl.SSLWantReadError
+        return int(self.tls.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tls, name)
+
+
+def test_what_is_written_during_a_second_handshake_waits_for_that(pair: Pair) -> None:
+    layer = pair.client.layer
+    layer._tls = busy = Busy(layer._tls)
+    layer.write(b"one")
+    layer.write(b"x" * (PIECE + 1))
+    layer.loseConnection()
+    assert not pair.client.transport.disconnecting
+    busy.busy = False
+    pair.server.protocol.transport.write(b"whatever ends it")
+    pair.move()
+    assert heard(pair.server) == b"one" + b"x" * (PIECE + 1)
+    assert type(pair.client.lose()) is ConnectionDone
+
+
+def test_another_protocol_may_be_put_in_place(pair: Pair) -> None:
+    other = Speaker()
+    transport = pair.server.protocol.transport
+    assert transport.protocol is pair.server.protocol
+    transport.protocol = other
+    pair.client.protocol.transport.write(b"hello")
+    pair.move()
+    assert pair.server.protocol.heard == []
+    assert other.heard == [b"hello"]
