@@ -254,9 +254,9 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if reason.check(ConnectionLost) and not reason.check(ConnectionAborted):
             # The peer has said all, or was sent all, and may have left before our close_notify came.
             return Failure(ConnectionDone()) if self._closes_itself or self._all_was_sent else reason
-        if self._closes_itself or self._state in (_ENDING, _ENDED) or not reason.check(ConnectionDone):
+        if self._closes_itself or self._state is _ENDED or not reason.check(ConnectionDone):
             return reason
-        if self._state is _HANDSHAKING:
+        if not self._established:
             return Failure(ConnectionLost("the peer closed the connection during the TLS handshake"))
         what = "without close_notify (RFC 8446, 6.1): there may have been more to come"
         return Failure(ConnectionLost(f"the peer closed the connection {what}"))

@@ -277,6 +277,17 @@ def test_close_before_the_handshake_is_through_waits_for_it() -> None:
     assert pair.client.protocol.told == ["made"]
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_peer_that_closes_before_we_have_said_all_has_not_heard_it(secure: bool) -> None:
+    pair = Pair()
+    if secure:
+        pair.move()
+        pair.client.protocol.transport.registerProducer(Producer(), True)
+    pair.client.protocol.transport.write(b"short")
+    pair.client.protocol.transport.loseConnection()
+    assert type(pair.client.lose()) is ConnectionLost
+
+
 def test_abort(pair: Pair) -> None:
     pair.client.protocol.transport.abortConnection()
     assert pair.client.transport.disconnected
@@ -650,7 +661,7 @@ def test_what_the_protocol_raises_after_it_has_resumed_ends_the_connection(pair:
     assert isinstance(pair.server.lose(LOST), KeyError)
 
 
-# ----------------------------------------------------------------------------------------------- peers that mean no good
+# ---------------------------------------------------------------------------------------------- peers that mean no good
 
 
 def test_nothing_is_kept_that_comes_while_the_connection_closes(pair: Pair) -> None:
