@@ -276,7 +276,7 @@ def _time(text: str) -> datetime:
 def _wire_name(hostname: str) -> str:
     """*hostname* as it is sent. Raises: ValueError: it is no name, and no address."""
     with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(hostname))
+        return str(ipaddress.ip_address(hostname)).partition("%")[0]  # the scope is this host's affair (RFC 6874, 1)
     try:
         name = hostname.rstrip(".").encode("idna").decode().lower()
     except UnicodeError as error:

@@ -362,6 +362,15 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._size += len(data)
         if self._established and (not self._receiving or self._size >= RECORD):
             self._encrypt_waiting()
+        elif not self._established:
+            self._wait_for_handshake()
+
+    def _wait_for_handshake(self) -> None:
+        """Keep to the limits for what waits."""
+        maximum = getattr(self.transport, "_maximum", None)
+        if maximum is not None and self._size > maximum:
+            what = f"{self._size} bytes would wait for the TLS handshake, and at most {maximum} may (setWriteLimits)"
+            self._abort(ConnectionAborted(what))
         elif self._size > HIGH_WATER and isinstance(self._held, _HeldBack):
             self._held.hold(True)
 
@@ -439,6 +448,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if self._reason is None:
             self._reason = Failure(error)
         self._plain.clear()
+        self._size = 0
         self.transport.abortConnection()
 
     def _end_if_all_is_sent(self) -> None:

@@ -48,6 +48,10 @@ class _Below:
     def resumeProducing(self) -> None:
         self._plain.resumeProducing(self._connection)
 
+    @property
+    def _maximum(self) -> int | None:
+        return self._connection._maximum
+
     def _call_soon(self, callback: Callable[[], None]) -> None:
         self._connection._call_soon(callback)
 

@@ -16,7 +16,7 @@ import pytest
 
 from netcore.defer import Deferred, maybeDeferred
 from netcore.endpoints import TCP4ClientEndpoint, clientFromString, connectProtocol, serverFromString, wrapClientTLS
-from netcore.error import ConnectionDone, ConnectionLost
+from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.interfaces import INegotiated, provides
 from netcore.protocol import ClientFactory, Factory
@@ -610,3 +610,31 @@ def test_what_has_waited_is_handed_over_as_the_transport_does(
 
     run(main)
     logged.take(KeyError)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_what_waits_for_the_handshake_counts_for_the_limit(
+    ports: Ports, run: Run, reactor: Reactor, begins: bool
+) -> None:
+    async def main() -> None:
+        server, client = Recorder(), Recorder()
+        port = ports.plain(server) if begins else ports.secure(server)
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), client)
+        client.transport.write(b"\x16")  # of a handshake record, and no more of it
+        while not server.connected:
+            turn = Deferred[None]()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+        if begins:
+            server.transport.startTLS(server_context())
+        server.transport.setWriteLimits(10, 0, maximum=100)
+        server.transport.write(b"x" * 100)
+        assert not server.transport.disconnecting
+        server.transport.write(b"x")
+        assert server.transport.disconnecting
+        reason = await server.lost
+        assert type(reason) is ConnectionAborted
+        assert "101 bytes" in str(reason)
+        await client.lost
+
+    run(main)

@@ -160,6 +160,7 @@ def test_clients_verify_names_and_speak_what_is_safe() -> None:
         ("bücher.example", "xn--bcher-kva.example"),
         ("192.0.2.1", "192.0.2.1"),
         ("2001:DB8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
         ("_service.example.org", "_service.example.org"),
     ],
 )
