@@ -305,7 +305,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._receiving = True
         tls, incoming = self._tls, self._incoming
         try:
-            while self._state is _ENDING or (self._state is _OPEN and not self._paused):
+            while not self._paused and self._state in (_OPEN, _ENDING):
                 pieces = []
                 wrong = None
                 try:
@@ -323,8 +323,8 @@ class TLSMemoryBIOProtocol(ScopeOwner):
                     self.wrappedProtocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
                 if wrong is not None:
                     self._fail(wrong)
-                elif self._closes_itself and (not self._paused or self._state is _ENDING):
-                    self._peer_closes()  # (who has paused does not hear of the end, either)
+                elif self._closes_itself and not self._paused:  # who has paused does not hear of the end, either
+                    self._peer_closes()
                 if not pieces:
                     break
         finally:
@@ -431,6 +431,10 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._state = _ENDING
         if not self._receiving:
             self._end_if_all_is_sent()
+        if self._paused and self._state is _ENDING:  # nothing is handed over any more, but the peer may end first
+            self._paused = False
+            if self._established:
+                self._call_soon(self._go_on)
 
     def loseWriteConnection(self) -> None:
         """As `loseConnection`: TLS has no half-close that peers keep to."""

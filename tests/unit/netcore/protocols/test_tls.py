@@ -631,6 +631,23 @@ def test_a_close_while_paused_does_not_wait_for_the_peer(pair: Pair) -> None:
     assert pair.server.transport.disconnecting
 
 
+@pytest.mark.parametrize("first", ["the peer", "we"])
+def test_the_peers_end_is_noticed_while_a_producer_delays_ours_though_we_had_paused(pair: Pair, first: str) -> None:
+    server, producer = pair.server.protocol, Producer()
+    server.transport.registerProducer(producer, True)
+    server.transport.pauseProducing()
+    if first == "we":
+        server.transport.loseConnection()
+        pair.clock.advance(0)
+        assert pair.server.transport.producerState == "producing"
+    pair.client.protocol.transport.loseConnection()
+    pair.server.layer.dataReceived(pair.client.take())
+    server.transport.loseConnection()
+    pair.clock.advance(0)
+    assert producer.told == ["stop"]
+    assert pair.server.transport.disconnecting
+
+
 def test_the_transport_goes_on_only_behind_what_it_has_brought(pair: Pair) -> None:
     """Its end would come first, else."""
     server = pair.server.protocol
