@@ -16,6 +16,7 @@ What holds:
   peer hears of a clean end. A peer that closes without close_notify may have been cut off by somebody else: that is
   `ConnectionLost`, and not `ConnectionDone`.
 - There is no half-close: most peers do not keep a direction open. ``loseWriteConnection`` is ``loseConnection``.
+- Who has paused hears of nothing, not even of close_notify; a record that is wrong is told at once.
 - A handshake that fails, or a record that is wrong, ends the connection with the `ssl.SSLError`; the peer is sent the
   alert. One that takes longer than ``handshakeTimeout`` is aborted.
 """
