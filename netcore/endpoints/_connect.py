@@ -92,7 +92,13 @@ class Attempt(ClientFactory[Any]):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """The attempt has failed."""
+        self._connector = None
         self.failed(reason)
+        del reason  # as in `failed`
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        """The connection has ended."""
+        self._connector = None  # which has us: that would be a cycle
 
 
 class _Herald:

@@ -137,7 +137,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
     disconnecting = False
 
     def __init__(self, factory: TLSMemoryBIOFactory, wrappedProtocol: Any, _connectWrapped: bool = True) -> None:
-        self.factory = factory
+        self.factory: Any = factory  # None once the connection is lost
         self.wrappedProtocol: Any = wrappedProtocol
         self._connect_wrapped = _connectWrapped
         self._state = _HANDSHAKING
@@ -235,6 +235,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         told = self._reason or self._truthfully(reason)
         if told is not reason:
             self.factory.told[reason] = told
+        self.factory = None  # which may have the protocol, and that has us
         self._state = _LOST
         self._stop_timer()
         connected, self.connected = self.connected, 0

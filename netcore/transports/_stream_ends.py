@@ -347,8 +347,9 @@ class StreamEnds(ScopeOwner):
                 _call(context, producer, "stopProducing")
             _call(context, protocol, "connectionLost", reason)
         finally:
-            if self._on_lost is not None:
-                self._on_lost(reason)
+            on_lost, self._on_lost = self._on_lost, None  # a connector, whose factory may have the protocol
+            if on_lost is not None:
+                on_lost(reason)
 
     def _child_failed(self, failure: Failure) -> None:
         self._loop.call_soon(self._end, failure)  # the protocol may be making a call

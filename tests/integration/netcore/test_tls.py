@@ -460,6 +460,7 @@ def test_a_connection_that_began_is_let_go_of_without_the_garbage_collector(
     async def main() -> None:
         server, client = Recorder(), Recorder()
         await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        ports.open[-1].factory.made = None
         client.transport.startTLS(ClientTLSOptions(HOST, client_context()))
         client.transport.write(b"hello")
         server.transport.startTLS(server_context())
@@ -467,12 +468,12 @@ def test_a_connection_that_began_is_let_go_of_without_the_garbage_collector(
         client.transport.loseConnection()
         await client.lost
         await server.lost
-        gone = weakref.ref(server.transport)
-        del server.transport
+        gone = [weakref.ref(side.transport) for side in (server, client)]
+        del server, client
         turn = Deferred[None]()
         reactor.callLater(0, turn.callback, None)
         await turn
-        assert gone() is None
+        assert [transport() for transport in gone] == [None, None]
 
     gc.disable()
     try:

@@ -400,9 +400,10 @@ def test_what_has_failed_is_let_go_of_without_the_garbage_collector(wrong: str) 
     if wrong == "record":
         pair.move()
     pair.server.layer.dataReceived(b"this is wrong, is it not?")
+    told = pair.server.layer.factory.told
     assert isinstance(pair.server.lose(Failure(ConnectionDone())), ssl.SSLError)
-    pair.server.protocol.reason = pair.server.protocol.transport = None  # which its factory has
-    gone, told = weakref.ref(pair.server.layer), pair.server.layer.factory.told
+    pair.server.protocol.reason = None
+    gone = weakref.ref(pair.server.layer)
     gc.disable()
     try:
         del pair
