@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,9 @@ from netcore.testing.contracts._recorder import Event
 __all__ = ["DatagramRecorder", "ReactorMulticastContract", "ReactorUDPContract"]
 
 HERE = "127.0.0.1"
-GROUP = "239.255.71.79"  # RFC 2365: of a site's own
+# Of a site's own (RFC 2365); another one in each process, since Linux hands a socket what comes for the groups of any
+# other on this host, too (IP_MULTICAST_ALL, ip(7)).
+GROUP = f"239.255.{os.getpid() // 254 % 254 + 1}.{os.getpid() % 254 + 1}"
 
 
 class DatagramRecorder:
