@@ -420,7 +420,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._send()
 
     def _send(self) -> None:
-        if self._outgoing.pending:
+        if self._outgoing.pending and self._state is not _LOST:  # a callback may have ended it
             self.transport.write(self._outgoing.read())
 
     # The end

@@ -381,6 +381,21 @@ def test_a_factory_that_gives_no_context_is_refused() -> None:
     assert protocol.told == [], "who never heard of a connection does not lose it"
 
 
+def test_a_connection_that_ends_within_its_data_has_nothing_more_to_say(pair: Pair) -> None:
+    """As when a callback disposes of an attached reactor, after startTLS, and TLS was about to answer something."""
+    layer = pair.server.layer
+
+    def end(_: bytes) -> None:
+        layer._outgoing.write(b"an answer of TLS's own")
+        layer.connectionLost(DONE)
+        layer.transport = None
+
+    pair.server.protocol.on_data = end
+    pair.client.protocol.transport.write(b"data")
+    layer.dataReceived(pair.client.take())
+    assert pair.server.protocol.told == ["made", "secure", "lost"]
+
+
 def test_nothing_happens_after_the_end(pair: Pair) -> None:
     pair.client.lose()
     transport = pair.client.layer
