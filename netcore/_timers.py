@@ -18,6 +18,7 @@ There is no loop and no clock in here: *now* is passed in, and `DelayedCall.rese
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from enum import Enum
@@ -239,6 +240,15 @@ class TimerQueue:
     def calls(self) -> list[DelayedCall]:
         """The calls still to come, in no order."""
         return [call for _, order, call in self._heap if call._entry == order and call._state is _WAITING]
+
+    def hold(self) -> None:
+        """Let no call become due any more, while each can still be cancelled or moved."""
+        calls = sorted(self.calls(), key=lambda call: call._order)
+        for call in calls:
+            call._time = call._entry_time = math.inf
+            call._entry = call._order
+        self._heap[:] = [(math.inf, call._order, call) for call in calls]
+        self._stale = 0
 
     def clear(self) -> None:
         """Cancel everything."""

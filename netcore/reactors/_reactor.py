@@ -391,7 +391,7 @@ class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving, Pr
     async def _wind_up(self) -> None:
         """What `dispose` needs the loop for."""
         self._events.clear()
-        self._turns.clear()
+        self._turns.hold()
         self._turns.begin()
         self._close_down()
         self._release_blocked()  # first, since they may be threads of the pool

@@ -83,6 +83,11 @@ class Turns:
             self.begin()
             self._loop.call_soon(self._drain, context=self._context)
 
+    def hold(self) -> None:
+        """Do nothing of what waits. Timers can still be cancelled: what is closed next may do so."""
+        self.timers.hold()
+        self.thread_calls.clear()
+
     def clear(self) -> None:
         """Drop what waits."""
         self.timers.clear()

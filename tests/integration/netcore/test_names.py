@@ -626,9 +626,12 @@ class TestHappyEyeballs:
 
         run(main)
 
-    @pytest.mark.usefixtures("quick")
     @pytest.mark.parametrize("end", ["stop", "crash"])
-    def test_the_reactor_may_end_meanwhile(self, reactor: Reactor, there: Hosts, end: str) -> None:
+    @pytest.mark.parametrize("pace", ["quick", "slow"])
+    def test_the_reactor_may_end_meanwhile(
+        self, request: pytest.FixtureRequest, reactor: Reactor, there: Hosts, pace: str, end: str
+    ) -> None:
+        request.getfixturevalue(pace)
         there.swallow("127.0.0.1")
         there.swallow("::1")
 

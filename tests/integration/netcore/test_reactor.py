@@ -16,7 +16,7 @@ import pytest
 from netcore.defer import Deferred
 from netcore.error import ConnectError, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from netcore.failure import Failure
-from netcore.protocol import ClientFactory, DatagramProtocol, Factory, Protocol
+from netcore.protocol import ClientFactory, DatagramProtocol, Factory, Protocol, connectionDone
 from netcore.reactors import Reactor, live
 from tests.integration.netcore.tcp_peers import Instead
 from tests.support.guard import Logged
@@ -447,6 +447,29 @@ class TestDispose:
         assert reactor.getDelayedCalls() == []
         assert port.stopListening() is None
         assert reactor not in live()
+
+    def test_who_loses_a_connection_by_it_can_cancel_a_timer(self, reactor: Reactor) -> None:
+        """As they may when it stops, and without asking whether it is still to come."""
+        ended: list[str] = []
+
+        class Timed(Protocol):
+            def connectionMade(self) -> None:
+                self.timer = reactor.callLater(1000, print)
+                reactor.callLater(0, reactor.crash)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                self.timer.cancel()
+                ended.append(type(reason.value).__name__)
+
+        class Reached(ClientFactory):
+            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+                pass
+
+        port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
+        reactor.connectTCP("127.0.0.1", port.getHost().port, Reached.forProtocol(Timed))
+        reactor.run()
+        reactor.dispose()
+        assert ended == ["ConnectionLost"]
 
     def test_disposing_twice_does_nothing(self, reactor: Reactor) -> None:
         reactor.dispose()

@@ -308,6 +308,22 @@ def test_clear_cancels_everything(queue: Queue) -> None:
         call.cancel()
 
 
+def test_what_is_held_never_becomes_due_and_can_be_cancelled_or_moved(queue: Queue) -> None:
+    calls = [queue.later(delay, delay) for delay in (3, 1, 2)]
+    calls[0].delay(1)
+    gone = queue.later(1)
+    gone.cancel()
+    queue.timers.hold()
+    assert queue.turn(1e9) == []
+    assert all(call.active() for call in calls)
+    calls[1].cancel()
+    calls[2].reset(5)
+    assert len(queue.timers) == 2
+    assert queue.turn(1e9 + 5) == [2]
+    queue.timers.clear()
+    assert not calls[0].active()
+
+
 def test_repr_says_what_and_when(queue: Queue) -> None:
     def wake_up() -> None: ...
 
