@@ -54,14 +54,14 @@ test-3.13: $(VENV313)/.has-test ## the same on Python 3.13
 
 check: ## every check there is: format, lint, types, layers, tests on 3.11 to 3.13, asyncio's loop and uvloop's
 	@$(MAKE) lint
-	@$(MAKE) types
 	@$(MAKE) layers
 	@$(MAKE) venvs
-	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(filter-out check-3.12-%,$(PASSES)) check-3.12
+	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(filter-out check-3.12-%,$(PASSES)) check-3.12 types
 
-# All tests on each of two Pythons and, at that, on each of the two loops; and those that meet sockets, threads and
-# signals on the other pairs as well. In passes, JOBS at a time, because each waits for much of its time; a pass says
-# what it has to say when it is through. Those that wait most come first, beside those that compute most.
+# All tests on each of two Pythons and, at that, on each of the two loops (but for those of the benchmarks, on one); and
+# those of the libraries that meet sockets, threads and signals on the other pairs as well. In passes, JOBS at a time,
+# because each waits for much of its time; a pass says what it has to say when it is through. Those that wait most come
+# first, beside those that compute most.
 define pass # its name, the environment, the event loop, what it runs
 .PHONY: check-$(1)
 check-$(1): $(2)/.has-test
@@ -70,14 +70,15 @@ check-$(1): $(2)/.has-test
 PASSES += check-$(1)
 endef
 REST := --ignore=tests/examples --ignore=tests/integration
+SOCKETS := tests/integration/netcore tests/integration/asyncdb
 $(eval $(call pass,3.11-examples,$(VENV),asyncio,tests/examples))
 $(eval $(call pass,3.13-examples,$(VENV313),uvloop,tests/examples))
 $(eval $(call pass,3.11-rest,$(VENV),asyncio,$(REST)))
 $(eval $(call pass,3.13-rest,$(VENV313),uvloop,$(REST)))
 $(eval $(call pass,3.11-integration,$(VENV),asyncio,tests/integration))
-$(eval $(call pass,3.13-integration,$(VENV313),uvloop,tests/integration))
-$(eval $(call pass,3.11-integration-uvloop,$(VENV),uvloop,tests/integration))
-$(eval $(call pass,3.13-integration-asyncio,$(VENV313),asyncio,tests/integration))
+$(eval $(call pass,3.13-integration,$(VENV313),uvloop,tests/integration --ignore=tests/integration/benchmarks))
+$(eval $(call pass,3.11-integration-uvloop,$(VENV),uvloop,$(SOCKETS)))
+$(eval $(call pass,3.13-integration-asyncio,$(VENV313),asyncio,$(SOCKETS)))
 $(eval $(call pass,3.12-quick,$(VENV312),asyncio,tests/unit tests/contract tests/property))
 
 check-3.11: $(filter check-3.11-%,$(PASSES))
