@@ -56,8 +56,8 @@ class Connection(StreamTransport):
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """Speak TLS from here on, in both directions. What was written before is sent as it was; what a
-        `netcore.protocols.basic.LineReceiver` has received behind its last line is taken for TLS. Does nothing once the
-        connection is going.
+        receiver of `netcore.protocols.basic` has received behind its last line or string is taken for TLS. Does nothing
+        once the connection is going.
 
         Args:
             contextFactory: an `ssl.SSLContext`, or anything whose ``getContext()`` returns one (`netcore.ssl` has

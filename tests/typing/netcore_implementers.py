@@ -36,6 +36,7 @@ from netcore.interfaces import (
     IProcessTransport,
     IProtocol,
     IProtocolFactory,
+    IPullProducer,
     IPushProducer,
     IReactorCore,
     IReactorFDSet,
@@ -71,11 +72,22 @@ from netcore.protocol import (
     ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
+    FileWrapper,
     ProcessProtocol,
     Protocol,
+    ReconnectingClientFactory,
     ServerFactory,
 )
-from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.basic import (
+    FileSender,
+    Int8StringReceiver,
+    Int16StringReceiver,
+    Int32StringReceiver,
+    IntNStringReceiver,
+    LineOnlyReceiver,
+    LineReceiver,
+    NetstringReceiver,
+)
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
@@ -123,12 +135,32 @@ def check() -> None:
     Accepts[ILoggingContext](made(LineReceiver))
     Accepts[IProtocol](made(LineOnlyReceiver))
     Accepts[ILoggingContext](made(LineOnlyReceiver))
+    Accepts[IProtocol](made(NetstringReceiver))
+    Accepts[IPushProducer](made(NetstringReceiver))
+    Accepts[ILoggingContext](made(NetstringReceiver))
+    Accepts[IProtocol](made(IntNStringReceiver))
+    Accepts[IPushProducer](made(IntNStringReceiver))
+    Accepts[ILoggingContext](made(IntNStringReceiver))
+    Accepts[IProtocol](made(Int8StringReceiver))
+    Accepts[IPushProducer](made(Int8StringReceiver))
+    Accepts[ILoggingContext](made(Int8StringReceiver))
+    Accepts[IProtocol](made(Int16StringReceiver))
+    Accepts[IPushProducer](made(Int16StringReceiver))
+    Accepts[ILoggingContext](made(Int16StringReceiver))
+    Accepts[IProtocol](made(Int32StringReceiver))
+    Accepts[IPushProducer](made(Int32StringReceiver))
+    Accepts[ILoggingContext](made(Int32StringReceiver))
+    Accepts[IPullProducer](made(FileSender))
+    Accepts[ITransport](made(FileWrapper))
+    Accepts[IConsumer](made(FileWrapper))
     Accepts[IProtocolFactory](made(Factory[Any]))
     Accepts[ILoggingContext](made(Factory[Any]))
     Accepts[IProtocolFactory](made(ServerFactory[Any]))
     Accepts[ILoggingContext](made(ServerFactory[Any]))
     Accepts[IProtocolFactory](made(ClientFactory[Any]))
     Accepts[ILoggingContext](made(ClientFactory[Any]))
+    Accepts[IProtocolFactory](made(ReconnectingClientFactory[Any]))
+    Accepts[ILoggingContext](made(ReconnectingClientFactory[Any]))
 
     Accepts[ILoggingContext](made(DatagramProtocol))
     Accepts[ILoggingContext](made(ConnectedDatagramProtocol))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 from pathlib import Path
@@ -36,11 +37,22 @@ from netcore.protocol import (
     ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
+    FileWrapper,
     ProcessProtocol,
     Protocol,
+    ReconnectingClientFactory,
     ServerFactory,
 )
-from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.basic import (
+    FileSender,
+    Int8StringReceiver,
+    Int16StringReceiver,
+    Int32StringReceiver,
+    IntNStringReceiver,
+    LineOnlyReceiver,
+    LineReceiver,
+    NetstringReceiver,
+)
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
@@ -93,9 +105,17 @@ MADE = [
     Protocol(),
     LineReceiver(),
     LineOnlyReceiver(),
+    NetstringReceiver(),
+    IntNStringReceiver(),
+    Int8StringReceiver(),
+    Int16StringReceiver(),
+    Int32StringReceiver(),
+    FileSender(),
+    FileWrapper(io.BytesIO()),
     Factory[Any](),
     ServerFactory[Any](),
     ClientFactory[Any](),
+    ReconnectingClientFactory[Any](),
     DatagramProtocol(),
     ConnectedDatagramProtocol(),
     ProcessProtocol(),

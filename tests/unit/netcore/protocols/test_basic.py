@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -10,32 +9,9 @@ import pytest
 
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.testing import StringTransport
+from tests.unit.netcore.protocols.cuts import CUTS
 
 RECEIVERS = [LineReceiver, LineOnlyReceiver]
-
-
-def whole(data: bytes) -> list[bytes]:
-    return [data]
-
-
-def byte_by_byte(data: bytes) -> list[bytes]:
-    return [data[i : i + 1] for i in range(len(data))]
-
-
-def ragged(seed: int) -> Callable[[bytes], list[bytes]]:
-    def cut(data: bytes) -> list[bytes]:
-        chance, pieces = random.Random(seed), []
-        while data:
-            size = chance.choice([1, 1, 2, 3, 5, 8, 21])
-            pieces.append(data[:size])
-            data = data[size:]
-        return pieces
-
-    cut.__name__ = f"ragged{seed}"
-    return cut
-
-
-CUTS = [whole, byte_by_byte, *(ragged(seed) for seed in range(20))]
 
 
 @pytest.fixture(params=CUTS, ids=lambda cut: cut.__name__)
