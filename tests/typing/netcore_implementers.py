@@ -25,6 +25,8 @@ from netcore.interfaces import (
     IConnector,
     IConsumer,
     IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
     IHostnameResolver,
     IHostResolution,
     IListeningPort,
@@ -78,6 +80,7 @@ from netcore.protocol import (
     ReconnectingClientFactory,
     ServerFactory,
 )
+from netcore.protocols.adapt import AsyncioProtocol, NetcoreTransport
 from netcore.protocols.basic import (
     FileSender,
     Int8StringReceiver,
@@ -151,6 +154,11 @@ def check() -> None:
     Accepts[IPushProducer](made(Int32StringReceiver))
     Accepts[ILoggingContext](made(Int32StringReceiver))
     Accepts[IPullProducer](made(FileSender))
+    Accepts[IProtocol](made(AsyncioProtocol[Any]))
+    Accepts[IHalfCloseableProtocol](made(AsyncioProtocol[Any]))
+    Accepts[IHandshakeListener](made(AsyncioProtocol[Any]))
+    Accepts[ILoggingContext](made(AsyncioProtocol[Any]))
+    Accepts[ITCPTransport](made(NetcoreTransport))
     Accepts[ITransport](made(FileWrapper))
     Accepts[IConsumer](made(FileWrapper))
     Accepts[IProtocolFactory](made(Factory[Any]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import inspect
 import io
@@ -43,6 +44,7 @@ from netcore.protocol import (
     ReconnectingClientFactory,
     ServerFactory,
 )
+from netcore.protocols.adapt import AsyncioProtocol
 from netcore.protocols.basic import (
     FileSender,
     Int8StringReceiver,
@@ -111,6 +113,7 @@ MADE = [
     Int16StringReceiver(),
     Int32StringReceiver(),
     FileSender(),
+    AsyncioProtocol(asyncio.Protocol()),
     FileWrapper(io.BytesIO()),
     Factory[Any](),
     ServerFactory[Any](),
@@ -147,6 +150,7 @@ MADE = [
 # Made by a reactor or by an endpoint: tests/integration/netcore/test_interfaces.py has them.
 MADE_ELSEWHERE = {
     *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "SecuredConnection", "Attempt"),
+    "NetcoreTransport",  # made by asyncio's loops
     *("MulticastPort", "DatagramPort", "ConnectedDatagramPort", "PTYProcess", "StandardIO"),
 }
 

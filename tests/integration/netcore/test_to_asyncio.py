@@ -1,0 +1,213 @@
+"""netcore's protocols on asyncio's loops: what `tests/contract/test_adapted.py` does not have."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from netcore.address import IPv4Address, UNIXAddress
+from netcore.defer import Deferred
+from netcore.error import ConnectionAborted, ConnectionDone
+from netcore.interfaces import IHandshakeListener, INegotiated, ITCPTransport, implementer, provides
+from netcore.protocol import Factory
+from netcore.protocols.adapt import toAsyncio
+from netcore.protocols.basic import LineReceiver
+from netcore.testing.contracts._recorder import FactoryRecorder, Recorder
+from tests.integration.netcore.worlds import in_asyncio
+from tests.support.certificates import HOST, client_context, server_context
+
+
+class Upper(LineReceiver):
+    def lineReceived(self, line: bytes) -> None:
+        if line == b"quit":
+            self.transport.loseConnection()
+        else:
+            self.sendLine(line.upper())
+
+
+class Quiet(Factory[Any]):
+    noisy = False
+
+
+def test_a_protocol_serves_on_a_loop() -> None:
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(toAsyncio(Quiet.forProtocol(Upper)), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hello\r\nquit\r\nnot heard\r\n")
+            assert await reader.read() == b"HELLO\r\n"
+            writer.close()
+            await writer.wait_closed()
+
+    in_asyncio(main)
+
+
+def test_a_factory_is_started_for_the_first_connection_and_stopped_after_the_last() -> None:
+    async def main() -> None:
+        factory = FactoryRecorder()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        place = server.sockets[0].getsockname()
+        client_factory = FactoryRecorder()
+        ones = [(await loop.create_connection(toAsyncio(client_factory), *place))[1].protocol for _ in range(2)]
+        assert ones == client_factory.built
+        await factory.made.times(2)
+        assert isinstance(client_factory.addr, IPv4Address)
+        assert client_factory.addr.port == place[1]
+        for one, other in zip(ones, factory.built, strict=True):
+            one.transport.loseConnection()
+            assert type(await one.lost.times()) is ConnectionDone
+            assert type(await other.lost.times()) is ConnectionDone
+        assert [factory.started, factory.stopped] == [1, 1]
+        assert [client_factory.started, client_factory.stopped] == [1, 1]
+        server.close()
+
+    in_asyncio(main)
+
+
+def test_a_factory_that_builds_nothing_refuses() -> None:
+    async def main() -> None:
+        factory = FactoryRecorder()
+        factory.build = lambda: None
+        server = await asyncio.get_running_loop().create_server(toAsyncio(factory), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        assert [factory.started, factory.stopped] == [1, 1]
+
+    in_asyncio(main)
+
+
+def test_what_connection_made_raises_is_the_reason() -> None:
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        factory = FactoryRecorder()
+
+        def build() -> Recorder:
+            recorder = Recorder()
+            recorder.on_made = lambda recorder: {}[recorder]
+            return recorder
+
+        factory.build = build
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            try:
+                assert await reader.read() == b""
+            except ConnectionResetError:
+                pass
+            writer.close()
+        assert isinstance(await factory.built[0].lost.times(), KeyError)
+        assert isinstance(told[0]["exception"], KeyError)
+
+    in_asyncio(main)
+
+
+def test_a_producer_may_abort_when_it_is_resumed() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        errors: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda loop, context: errors.append(context))
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        await loop.create_connection(toAsyncio(client), *server.sockets[0].getsockname())
+        sender, receiver = client.built[0], await factory.made.times()
+
+        class Leaving:
+            def pauseProducing(self) -> None:
+                pass
+
+            def resumeProducing(self) -> None:
+                sender.transport.abortConnection()
+
+            def stopProducing(self) -> None:
+                pass
+
+        sender.transport.registerProducer(Leaving(), True)
+        sender.transport.write(bytes(16 << 20))
+        assert type(await sender.lost.times()) is ConnectionAborted
+        await receiver.lost.times()
+        server.close()
+        assert errors == []
+
+    in_asyncio(main)
+
+
+def test_more_than_the_maximum_aborts() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        await loop.create_connection(toAsyncio(client), *server.sockets[0].getsockname())
+        (await factory.made.times()).transport.pauseProducing()
+        sender = client.built[0]
+        sender.transport.setWriteLimits(1000, maximum=100_000)
+        sender.transport.write(bytes(32 << 20))
+        error = await sender.lost.times()
+        assert type(error) is ConnectionAborted
+        assert "at most 100000 may" in str(error)
+        factory.built[0].transport.resumeProducing()
+        await factory.built[0].lost.times()
+        server.close()
+
+    in_asyncio(main)
+
+
+def test_with_tls_the_protocol_knows_the_peer() -> None:
+    @implementer(IHandshakeListener)
+    class Knowing(Recorder):
+        certificate: Any = None
+
+        def handshakeCompleted(self) -> None:
+            self.told.append("handshake")
+            self.certificate = self.transport.getPeerCertificate()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        client.build = Knowing
+        server_side, client_side = server_context(), client_context()
+        server_side.set_alpn_protocols(["finger"])
+        client_side.set_alpn_protocols(["finger"])
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0, ssl=server_side)
+        await loop.create_connection(
+            toAsyncio(client), *server.sockets[0].getsockname(), ssl=client_side, server_hostname=HOST
+        )
+        one: Any = client.built[0]
+        other = await factory.made.times()
+        assert one.told == ["made", "handshake"]
+        assert ("DNS", HOST) in one.certificate.names
+        assert provides(one.transport, INegotiated)
+        assert one.transport.negotiatedProtocol == b"finger"
+        assert one.transport.getHandle().version()
+        one.transport.loseWriteConnection()
+        await one.lost.times()
+        await other.lost.times()
+        server.close()
+
+    in_asyncio(main)
+
+
+def test_unix_sockets_have_their_addresses(unix_place: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        server = await loop.create_unix_server(toAsyncio(factory), f"{unix_place}/socket")
+        await loop.create_unix_connection(toAsyncio(client), f"{unix_place}/socket")
+        transport = client.built[0].transport
+        assert provides(transport, ITCPTransport)
+        assert transport.getPeer() == UNIXAddress(f"{unix_place}/socket")
+        assert transport.getHost() == UNIXAddress(None)
+        transport.setTcpNoDelay(True)
+        assert not transport.getTcpNoDelay()
+        gone: Deferred[Any] = (await factory.made.times()).lost.times()
+        transport.abortConnection()
+        await client.built[0].lost.times()
+        await gone
+        server.close()
+
+    in_asyncio(main)
