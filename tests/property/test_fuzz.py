@@ -20,7 +20,7 @@ def test_a_parser_withstands_what_it_is_fed(name: str) -> None:
 
 
 def test_targets_are_found() -> None:
-    assert {"ints", "line_only", "lines", "netstrings"} <= TARGETS.keys()
+    assert {"ints", "line_only", "lines", "netstrings", "streams"} <= TARGETS.keys()
 
 
 def test_every_cut_has_all_the_data() -> None:

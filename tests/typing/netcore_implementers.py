@@ -91,6 +91,7 @@ from netcore.protocols.basic import (
     LineReceiver,
     NetstringReceiver,
 )
+from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
@@ -159,6 +160,11 @@ def check() -> None:
     Accepts[IHandshakeListener](made(AsyncioProtocol[Any]))
     Accepts[ILoggingContext](made(AsyncioProtocol[Any]))
     Accepts[ITCPTransport](made(NetcoreTransport))
+    Accepts[IProtocol](made(Stream))
+    Accepts[IHalfCloseableProtocol](made(Stream))
+    Accepts[ILoggingContext](made(Stream))
+    Accepts[IProtocolFactory](made(StreamFactory))
+    Accepts[ILoggingContext](made(StreamFactory))
     Accepts[ITransport](made(FileWrapper))
     Accepts[IConsumer](made(FileWrapper))
     Accepts[IProtocolFactory](made(Factory[Any]))

@@ -55,6 +55,7 @@ from netcore.protocols.basic import (
     LineReceiver,
     NetstringReceiver,
 )
+from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
@@ -114,6 +115,8 @@ MADE = [
     Int32StringReceiver(),
     FileSender(),
     AsyncioProtocol(asyncio.Protocol()),
+    Stream(),
+    StreamFactory(),
     FileWrapper(io.BytesIO()),
     Factory[Any](),
     ServerFactory[Any](),
