@@ -48,9 +48,9 @@ class FileWrapper:
         self._wrote = True
         self._ask()
 
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Write all pieces of *iovec*."""
-        self.write(b"".join(iovec))
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Write all pieces of *data*."""
+        self.write(b"".join(data))
 
     def _ask(self) -> None:
         """Ask the producer for more, again and again while it writes when asked: not from within each other, or long

@@ -53,6 +53,7 @@ def one(random: Random) -> None:
     data = bytearray()
     while len(data) < 600 and random.random() < 0.95:
         string = random.choice((b"p", b"", b"q" if random.random() < 0.1 else b"q:", noise(random, min(longest, 40))))
+        data += random.choice((b"0", b"+", b"00:,")) if random.random() < 0.03 else b""
         data += b"%d:%b," % (len(string), string)
     for _ in range(random.choice((0, 0, 1, 3))):
         at = random.randint(0, len(data))

@@ -20,7 +20,7 @@ from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.interfaces import INegotiated, provides
 from netcore.protocol import ClientFactory, Factory
-from netcore.protocols.basic import LineReceiver
+from netcore.protocols.basic import Int16StringReceiver, LineOnlyReceiver, LineReceiver, NetstringReceiver
 from netcore.reactors import Reactor
 from netcore.ssl import ClientTLSOptions
 from tests.integration.netcore.tcp_peers import BIG, Instead, Recorder
@@ -371,6 +371,42 @@ def test_lines_that_somebody_slipped_in_behind_the_last_plain_one_are_not_heard(
         assert isinstance(await server.lost, ssl.SSLError)
         assert server.lines == [b"tls"]
         await client.lost
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("kind", "begin"),
+    [(NetstringReceiver, b"3:tls,"), (Int16StringReceiver, b"\0\3tls"), (LineOnlyReceiver, b"tls\r\n")],
+)
+def test_no_receiver_takes_for_encrypted_what_was_not(
+    kind: Any, begin: bytes, ports: Ports, run: Run, reactor: Reactor
+) -> None:
+    """CVE-2011-0411."""
+
+    class BeginsToo(kind):  # type: ignore[misc]
+        heard: list[bytes]
+
+        def connectionMade(self) -> None:
+            self.heard = []
+            self.lost = Deferred[BaseException]()
+
+        def lineReceived(self, string: bytes) -> None:
+            self.heard.append(string)
+            self.transport.startTLS(server_context())
+
+        stringReceived = lineReceived
+
+        def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+            self.lost.callback(reason.value)
+
+    async def main() -> None:
+        server, client = BeginsToo(), Recorder()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", ports.plain(server)), client)
+        client.transport.write(begin * 2)
+        await client.lost
+        assert isinstance(await server.lost, ssl.SSLError)
+        assert server.heard == [b"tls"]
 
     run(main)
 

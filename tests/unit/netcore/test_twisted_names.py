@@ -74,6 +74,7 @@ DIFFERENCES = {
     "netcore.endpoints.StandardIOEndpoint.listen": "the argument is called as in the interface",
     "netcore.endpoints.StandardErrorBehavior.iterconstants": _ENUM,
     "netcore.endpoints.StandardErrorBehavior.lookupByName": _ENUM,
+    "netcore.protocol.FileWrapper.writeSequence": "the argument is called as in the interface",
     "netcore.protocol.ReconnectingClientFactory.clientConnectionLost": "the argument is called as in the base class",
     "netcore.stdio.StandardIO.childConnectionLost": _INNER,
     "netcore.stdio.StandardIO.childDataReceived": _INNER,

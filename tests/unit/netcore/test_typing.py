@@ -15,3 +15,7 @@ def test_the_code_whose_types_are_asserted_works() -> None:
         runpy.run_path(str(ROOT / "tests/typing/netcore_deferreds.py"))["check"](loop)
     finally:
         loop.close()
+
+
+def test_protocols_are_built_as_their_types_say() -> None:
+    runpy.run_path(str(ROOT / "tests/typing/netcore_protocols.py"))["check"]()
