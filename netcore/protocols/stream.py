@@ -300,7 +300,7 @@ class Stream(Protocol):
         self._end_with(ConnectionAborted("this side has aborted the connection"))
         self._stop_writing()
         if not self._lost:
-            self._producer().abortConnection()
+            getattr(self.transport, "abortConnection", self.transport.loseConnection)()  # pipes have none
 
     def _end_with(self, error: BaseException) -> None:
         self._closing = True

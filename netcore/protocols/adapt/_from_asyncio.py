@@ -56,7 +56,7 @@ class AsyncioTransport(asyncio.Transport):
         self._protocol: Any = None
         self._buffered = False
         self._made = False  # connection_made was called
-        self._closing = self._eof = self._paused = self._lost = False
+        self._closing = self._eof = self._paused = self._writing_paused = self._lost = False
         self._aborted = False  # by us: no error to asyncio's protocol
         self._error: BaseException | None = None  # what `_force_close` was given
         self._limits = (0, HIGH_WATER)
@@ -201,6 +201,8 @@ class AsyncioTransport(asyncio.Transport):
             self._eof = True
             self._unregister()
             self._transport.loseWriteConnection()
+            if self._writing_paused:  # who waits to write need not wait: there is nothing more to be written
+                self._tell_writing("resume_writing")
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Say with how many bytes that wait ``pause_writing`` is called, and with how few ``resume_writing``.
@@ -251,7 +253,7 @@ class AsyncioTransport(asyncio.Transport):
         self._closing = self._aborted = True
         self._error = self._error or exc
         self._unregister()
-        self._transport.abortConnection()
+        getattr(self._transport, "abortConnection", self._transport.loseConnection)()  # pipes have none
 
     # What the connection tells, through `AsyncioProtocol`.
 
@@ -297,6 +299,7 @@ class AsyncioTransport(asyncio.Transport):
         """What ``pause_writing`` or ``resume_writing`` raises is logged, and the connection goes on, as on asyncio."""
         if self._protocol is None:
             return
+        self._writing_paused = what == "pause_writing"
         try:
             getattr(self._protocol, what)()
         except Exception:
@@ -401,7 +404,7 @@ class _AsyncioFactory(ClientFactory[AsyncioProtocol[A]], Generic[A]):
         return built
 
 
-def fromAsyncio(protocol_factory: Callable[[], A]) -> ClientFactory[AsyncioProtocol[A]]:
+def fromAsyncio(protocolFactory: Callable[[], A]) -> ClientFactory[AsyncioProtocol[A]]:
     """A factory whose connections are those of asyncio's protocols: give it to an endpoint, or a reactor.
 
     >>> import asyncio
@@ -418,8 +421,8 @@ def fromAsyncio(protocol_factory: Callable[[], A]) -> ClientFactory[AsyncioProto
     b'hello'
 
     Args:
-        protocol_factory: what ``loop.create_server`` takes: called once for each connection, and returns an
+        protocolFactory: what ``loop.create_server`` takes: called once for each connection, and returns an
             `asyncio.Protocol` or `asyncio.BufferedProtocol`.
     Returns: a factory that builds an `AsyncioProtocol` for each.
     """
-    return _AsyncioFactory(protocol_factory)
+    return _AsyncioFactory(protocolFactory)

@@ -177,10 +177,10 @@ class NetcoreTransport(ScopeOwner):
         if self._read_ended:
             self.loseConnection()
 
-    def _tell(self, callback: Callable[[], object]) -> None:
+    def _tell(self, callback: Callable[..., object], *args: Any) -> None:
         """What *callback* raises ends the connection, and is raised."""
         try:
-            callback()
+            callback(*args)
         except BaseException:
             self._abort_with(Failure())
             raise
@@ -389,7 +389,7 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
         """Tells it ``dataReceived``."""
         transport = self._transport
         if transport is not None and not transport.disconnecting:
-            transport._tell(lambda: self.protocol.dataReceived(data))
+            transport._tell(self.protocol.dataReceived, data)
 
     def eof_received(self) -> bool:
         """Tells it ``readConnectionLost``, if it goes on with one direction; else the connection is closed."""

@@ -234,6 +234,15 @@ def test_writing_is_paused_and_resumed_and_told_no_more_when_closing() -> None:
     assert protocol.heard == ["made", "pause", "resume", ("lost", None)]
 
 
+def test_who_waits_to_write_waits_no_more_after_write_eof() -> None:
+    protocol, pump, client = paired()
+    protocol.transport.write(b"x" * 100_000)
+    protocol.transport.write_eof()
+    assert protocol.heard == ["made", "pause", "resume"]
+    pump.flush()
+    assert len(client.received) == 100_000
+
+
 def test_what_pause_writing_raises_is_logged_and_the_connection_goes_on(logged: Any) -> None:
     class Wrong(Plain):
         def pause_writing(self) -> None:
