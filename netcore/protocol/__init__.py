@@ -11,8 +11,9 @@ calls ``makeConnection`` (which calls ``startProtocol``), ``datagramReceived`` a
 A child process has a protocol as well: ``makeConnection``, ``childDataReceived`` and ``childConnectionLost`` for each
 of its pipes, ``processExited``, and ``processEnded`` last.
 
-Nothing here does input or output or knows a reactor: that is what makes a protocol testable on
-`netcore.testing.StringTransport` as well as on a network.
+Nothing here does input or output, or knows a reactor that it was not given: that is what makes a protocol testable on
+`netcore.testing.StringTransport` as well as on a network. `ReconnectingClientFactory` asks for this thread's reactor
+when it has to wait and has no clock.
 """
 
 from netcore.protocol._creator import ClientCreator
