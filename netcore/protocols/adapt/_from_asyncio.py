@@ -286,7 +286,10 @@ class AsyncioTransport(asyncio.Transport):
         clean = reason.check(ConnectionDone) is not None
         protocol = self._protocol
         if clean and not self._closing and self._is_tls():
-            protocol.eof_received()  # which TLS tells together with the end
+            try:
+                protocol.eof_received()  # which TLS tells together with the end
+            except Exception:
+                log_failure(logger, Failure(), "eof_received of %r raised", protocol)
         self._closing = True
         error = self._error
         if error is None and not clean and not (self._aborted and reason.check(ConnectionAborted)):

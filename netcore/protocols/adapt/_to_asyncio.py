@@ -38,6 +38,8 @@ __all__ = ["NetcoreProtocol", "NetcoreTransport", "toAsyncio"]
 
 N = TypeVar("N", bound=IProtocol)
 
+HIGH_WATER = 64 * 1024  # as on netcore's own transports, where nothing is said
+
 
 @implementer(ITCPTransport)
 class NetcoreTransport(ScopeOwner):
@@ -68,7 +70,6 @@ class NetcoreTransport(ScopeOwner):
     def __init__(self, transport: asyncio.Transport, protocol: NetcoreProtocol[Any]) -> None:
         self.asyncioTransport = transport
         self._adapter: NetcoreProtocol[Any] | None = protocol
-        self._limits: tuple[int | None, int | None] = (None, None)
 
     # Writing.
 
@@ -107,8 +108,12 @@ class NetcoreTransport(ScopeOwner):
 
         Raises: ValueError: they do not hold 0 <= low <= high < maximum.
         """
-        if maximum is not None and high is not None and maximum <= high:
-            raise ValueError(f"write limits must be high < maximum, not high={high!r}, maximum={maximum!r}")
+        low = 0 if low is None else low
+        high = max(HIGH_WATER, low) if high is None else high
+        if not 0 <= low <= high or (maximum is not None and maximum <= high):
+            raise ValueError(
+                f"write limits must be 0 <= low <= high < maximum, not low={low}, high={high}, maximum={maximum}"
+            )
         self.asyncioTransport.set_write_buffer_limits(high, low)
         self._maximum = maximum
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from netcore.address import IPv4Address, UNIXAddress
 from netcore.defer import Deferred
 from netcore.error import ConnectionAborted, ConnectionDone
@@ -145,6 +147,9 @@ def test_more_than_the_maximum_aborts() -> None:
         await loop.create_connection(toAsyncio(client), *server.sockets[0].getsockname())
         (await factory.made.times()).transport.pauseProducing()
         sender = client.built[0]
+        for wrong in ({"high": 1, "low": 2}, {"low": -1}, {"high": 7, "maximum": 7}, {"maximum": 65_536}):
+            with pytest.raises(ValueError, match="low <= high < maximum"):
+                sender.transport.setWriteLimits(**wrong)
         sender.transport.setWriteLimits(1000, maximum=100_000)
         sender.transport.write(bytes(32 << 20))
         error = await sender.lost.times()

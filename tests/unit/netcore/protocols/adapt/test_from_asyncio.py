@@ -430,6 +430,20 @@ def test_with_tls_connection_made_comes_after_the_handshake() -> None:
     assert protocol.heard == ["made", b"secret", "eof", ("lost", None)]
 
 
+def test_what_eof_received_raises_at_the_end_of_tls_is_logged(logged: Any) -> None:
+    class Wrong(Plain):
+        def eof_received(self) -> Any:
+            raise KeyError
+
+    protocol = Wrong()
+    over = OverTLS(protocol)
+    over.flush()
+    over.client.transport.loseConnection()
+    over.flush()
+    assert protocol.heard == ["made", ("lost", None)]
+    assert len(logged.take(KeyError)) == 1
+
+
 def test_a_handshake_that_fails_is_not_heard_of() -> None:
     protocol = Plain()
     pump = connectedPair(
