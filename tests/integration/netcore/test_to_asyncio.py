@@ -10,12 +10,19 @@ import pytest
 from netcore.address import IPv4Address, UNIXAddress
 from netcore.defer import Deferred
 from netcore.error import ConnectionAborted, ConnectionDone
-from netcore.interfaces import IHandshakeListener, INegotiated, ITCPTransport, implementer, provides
+from netcore.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    INegotiated,
+    ITCPTransport,
+    implementer,
+    provides,
+)
 from netcore.protocol import Factory
 from netcore.protocols.adapt import toAsyncio
 from netcore.protocols.basic import LineReceiver
-from netcore.testing.contracts._recorder import FactoryRecorder, Recorder
-from tests.integration.netcore.worlds import in_asyncio
+from netcore.testing.contracts._recorder import FactoryRecorder, Push, Recorder
+from tests.integration.netcore.worlds import in_asyncio, turns
 from tests.support.certificates import HOST, client_context, server_context
 
 
@@ -135,6 +142,62 @@ def test_a_producer_may_abort_when_it_is_resumed() -> None:
         await receiver.lost.times()
         server.close()
         assert errors == []
+
+    in_asyncio(main)
+
+
+def test_the_end_of_writing_is_told_when_all_is_sent() -> None:
+    @implementer(IHalfCloseableProtocol)
+    class Half(Recorder):
+        def readConnectionLost(self) -> None:
+            self.told.append("read ended")
+
+        def writeConnectionLost(self) -> None:
+            self.told.append("write ended")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        client.build = Half
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        await loop.create_connection(toAsyncio(client), *server.sockets[0].getsockname())
+        sender, receiver = client.built[0], await factory.made.times()
+        receiver.transport.pauseProducing()
+        sender.transport.write(bytes(32 << 20))
+        sender.transport.loseWriteConnection()
+        sender.transport.loseWriteConnection()
+        sender.transport.write(b"dropped")
+        await turns(20)
+        assert sender.told == ["made"]
+        receiver.transport.resumeProducing()
+        await receiver.lost.times()
+        assert len(receiver.received) == 32 << 20
+        await sender.lost.times()
+        assert sender.told == ["made", "write ended", "read ended", "lost"]
+        server.close()
+
+    in_asyncio(main)
+
+
+def test_there_is_one_producer_at_a_time() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        factory, client = FactoryRecorder(), FactoryRecorder()
+        server = await loop.create_server(toAsyncio(factory), "127.0.0.1", 0)
+        await loop.create_connection(toAsyncio(client), *server.sockets[0].getsockname())
+        transport = client.built[0].transport
+        producer = Push()
+        transport.registerProducer(producer, True)
+        with pytest.raises(RuntimeError, match="unregister it first"):
+            transport.registerProducer(Push(), True)
+        (await factory.made.times()).transport.abortConnection()
+        await client.built[0].lost.times()
+        assert producer.told == ["stop"]
+        late = Push()
+        transport.registerProducer(late, True)
+        assert late.told == ["stop"]
+        transport.write(b"dropped")
+        server.close()
 
     in_asyncio(main)
 
