@@ -5,22 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import random
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Generic
 
 from netcore._current import current_reactor
 from netcore.error import NotConnectingError
 from netcore.failure import Failure
-from netcore.interfaces import IConnector, IDelayedCall, IProtocol, IReactorTime
-from netcore.protocol._factories import ClientFactory
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    P = TypeVar("P", bound="IProtocol", default=Any)
-else:  # as in `_factories`
-    from typing import TypeVar
-
-    P = TypeVar("P", bound="IProtocol")
+from netcore.interfaces import IConnector, IDelayedCall, IReactorTime
+from netcore.protocol._factories import ClientFactory, P
 
 __all__ = ["ReconnectingClientFactory"]
 

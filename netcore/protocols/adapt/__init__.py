@@ -8,8 +8,10 @@
 Either side hears and says what it is used to; `AsyncioTransport` and `NetcoreTransport` say where that differs.
 """
 
-from netcore.protocols.adapt._from_asyncio import AsyncioProtocol, AsyncioTransport, fromAsyncio
-from netcore.protocols.adapt._to_asyncio import NetcoreProtocol, NetcoreTransport, toAsyncio
+from netcore.protocols.adapt._asyncio_transport import AsyncioTransport
+from netcore.protocols.adapt._from_asyncio import AsyncioProtocol, fromAsyncio
+from netcore.protocols.adapt._netcore_transport import NetcoreTransport
+from netcore.protocols.adapt._to_asyncio import NetcoreProtocol, toAsyncio
 
 __all__ = [
     "AsyncioProtocol",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.testing import StringTransport
+from tests.unit.netcore.protocols.counted import Counted
 from tests.unit.netcore.protocols.cuts import CUTS
 
 RECEIVERS = [LineReceiver, LineOnlyReceiver]
@@ -327,34 +328,6 @@ def test_raw_mode_must_be_overridden_to_be_used() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- work, by count
-
-
-class Counted(bytearray):
-    """A buffer that counts what is copied out of it, what is added to it, and what is searched in it."""
-
-    copied = 0
-    searched = 0
-
-    def __getitem__(self, key: Any) -> Any:
-        taken = super().__getitem__(key)
-        if isinstance(key, slice):
-            Counted.copied += len(taken)
-        return taken
-
-    def find(self, sub: Any, start: Any = 0, end: Any = None) -> int:
-        found = super().find(sub, start, len(self) if end is None else end)
-        Counted.searched += (found if found >= 0 else min(len(self), end)) - start + len(sub)
-        return found
-
-    def __iadd__(self, data: Any) -> Self:
-        Counted.copied += len(data)
-        return super().__iadd__(data)
-
-
-@pytest.fixture
-def counted() -> type[Counted]:
-    Counted.copied = Counted.searched = 0
-    return Counted
 
 
 def start_counting(protocol: Any) -> None:

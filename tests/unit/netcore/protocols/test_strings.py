@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from twisted.internet.testing import StringTransport as TheirTransport
@@ -24,6 +24,7 @@ from netcore.protocols.basic import (
     StringTooLongError,
 )
 from netcore.testing import StringTransport
+from tests.unit.netcore.protocols.counted import Counted
 from tests.unit.netcore.protocols.cuts import CUTS
 
 INTS: list[Any] = [Int8StringReceiver, Int16StringReceiver, Int32StringReceiver]
@@ -326,28 +327,6 @@ def test_a_state_without_a_method_is_logged(logged: Any) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- work, by count
-
-
-class Counted(bytearray):
-    """A buffer that counts what is copied out of it and added to it."""
-
-    copied = 0
-
-    def __getitem__(self, key: Any) -> Any:
-        taken = super().__getitem__(key)
-        if isinstance(key, slice):
-            Counted.copied += len(taken)
-        return taken
-
-    def __iadd__(self, data: Any) -> Self:
-        Counted.copied += len(data)
-        return super().__iadd__(data)
-
-
-@pytest.fixture
-def counted() -> type[Counted]:
-    Counted.copied = 0
-    return Counted
 
 
 @pytest.mark.parametrize("kind", ALL)

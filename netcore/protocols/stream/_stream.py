@@ -1,59 +1,21 @@
-"""Connections that are read with ``await`` and ``async for``, and written to with ``await drain()``.
-
->>> from netcore.testing import StringTransport
->>> async def greet(stream):
-...     name = await stream.readline()
-...     stream.write(b"hello, " + name)
-...     await stream.drain()
->>> connection = StreamFactory(greet).buildProtocol(None)
->>> connection.makeConnection(StringTransport())
->>> connection.dataReceived(b"Eve")
->>> connection.dataReceived(b"\\n")
->>> connection.transport.value()
-b'hello, Eve\\n'
-
-A server is ``endpoint.listen(StreamFactory(greet))``, a client ``stream = await openStream(endpoint)``, and a `Stream`
-of one's own is the protocol of any transport. All of it works in netcore's coroutines and in asyncio's Tasks. The names
-of what reads are Python's own, of files and of `asyncio.StreamReader`.
-
-What holds:
-
-- What was read is what ``await`` gave: a read that is cancelled, or given up by a time-out, takes nothing out of the
-  buffer. So nothing is lost, and the next read finds it.
-- No more is received than is wanted: when more than *limit* bytes wait and nobody reads, the transport is paused. So
-  memory is bounded by *limit*, or what was asked for in ``readexactly``, and a segment of the network.
-- b"" means that the peer has said that no more comes. A connection that broke is an error, after what came before; what
-  was too little for a read is in the error.
-- One reads at a time; while one reads, others may write.
-"""
+"""One connection as a stream. The head of the package says what holds."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from netcore._log import log_failure
-from netcore.defer import Deferred, ensureDeferred
+from netcore.defer import Deferred
 from netcore.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from netcore.failure import Failure
-from netcore.interfaces import (
-    IAddress,
-    IHalfCloseableProtocol,
-    INegotiated,
-    IStreamClientEndpoint,
-    implementer,
-    provides,
-)
-from netcore.protocol import ClientFactory, Protocol, connectionDone
+from netcore.interfaces import IHalfCloseableProtocol, INegotiated, implementer, provides
+from netcore.protocol import Protocol, connectionDone
 
-__all__ = ["IncompleteReadError", "LimitOverrunError", "Stream", "StreamFactory", "openStream"]
-
-logger = logging.getLogger("netcore.protocols")
+__all__ = ["LIMIT", "IncompleteReadError", "LimitOverrunError", "Stream"]
 
 LIMIT = 64 * 1024  # as that of asyncio's streams
 
@@ -434,70 +396,3 @@ class _Writing:
 
     def stopProducing(self) -> None:
         pass  # ``connectionLost`` comes
-
-
-class StreamFactory(ClientFactory[Stream]):
-    """Builds streams, and has *handler* called with each when it is connected: for servers, as a rule.
-
-    The handler runs as a coroutine of netcore's. When it returns, the connection is closed; what it raises aborts that,
-    and is logged: as an error, unless it is the peer's doing: a connection that has ended, or a line that is too long
-    (level INFO). That the connection has gone it hears from what it reads and writes; to be cancelled then, it does
-    its work in a scope (`netcore.scope`) that is tied to ``stream.transport``.
-
-    Args:
-        handler: an ``async def``, called with the `Stream`. None: nobody is called.
-        limit: of the streams.
-    Raises: ValueError: *limit* is less than 1.
-    """
-
-    noisy = False
-
-    def __init__(self, handler: Callable[[Stream], Awaitable[object]] | None = None, limit: int = LIMIT) -> None:
-        Stream(limit)  # raises what there is to be raised
-        self.handler = handler
-        self.limit = limit
-        self._running: set[Deferred[None]] = set()  # or what nobody waits for would be lost
-
-    def buildProtocol(self, addr: IAddress) -> Stream:
-        """A stream, of which the handler is told when it is connected."""
-        stream = Stream(self.limit)
-        stream.factory = self
-        if self.handler is not None:
-            stream._serve = self._start
-        return stream
-
-    def _start(self, stream: Stream) -> None:
-        stream._serve = _nothing
-        running = ensureDeferred(self._run(stream))
-        if not running.called:
-            self._running.add(running)
-            running.addBoth(lambda _: self._running.discard(running))
-
-    async def _run(self, stream: Stream) -> None:
-        assert self.handler is not None
-        try:
-            await self.handler(stream)
-        except Exception as error:
-            if stream._is_the_peers_doing(error):
-                logger.info("%r has left its connection: %r", self.handler, error)
-            else:
-                log_failure(logger, Failure(), "%r raised: its connection is aborted", self.handler)
-            stream.abort()
-        except BaseException:
-            stream.abort()
-            raise
-        else:
-            stream.close()
-
-
-def openStream(endpoint: IStreamClientEndpoint, limit: int = LIMIT) -> Deferred[Stream]:
-    """Connect to *endpoint*.
-
-    Args:
-        limit: of the stream.
-    Returns: Deferred firing with the `Stream` when it is connected, as in ``async with await openStream(endpoint) as
-        stream``. Cancelling it ends the attempt.
-    Raises: ValueError: *limit* is less than 1.
-    Fails with: what ``endpoint.connect`` fails with.
-    """
-    return endpoint.connect(StreamFactory(None, limit))
