@@ -32,9 +32,10 @@ class NetcoreTransport(ScopeOwner):
     asyncio's affair, which waits for ever; there is no ``startTLS`` (asyncio has ``loop.start_tls``). What is asked of
     a TCP socket is nothing on one of another kind.
 
-    Attributes: *asyncioTransport*, asyncio's.
+    Attributes: *asyncioTransport*, asyncio's; *TLS*, whether it is encrypted.
     """
 
+    TLS = False
     disconnecting: bool = False
 
     _producer: Any = None
@@ -306,6 +307,8 @@ class NetcoreTransport(ScopeOwner):
 @implementer(INegotiated)
 class _SecureTransport(NetcoreTransport):
     """The same, with TLS, whose handshake asyncio has been through."""
+
+    TLS = True
 
     def getPeerCertificate(self) -> Certificate | None:
         """The peer's certificate; None if it has shown none."""

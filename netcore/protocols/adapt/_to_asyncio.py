@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from netcore.error import ConnectionDone, ConnectionLost
 from netcore.failure import Failure
-from netcore.interfaces import IHandshakeListener, INegotiated, IProtocol, IProtocolFactory, provides
+from netcore.interfaces import IHandshakeListener, IProtocol, IProtocolFactory
 from netcore.protocols.adapt._netcore_transport import NetcoreTransport, half_closeable, transport_for
 
 __all__ = ["NetcoreProtocol", "toAsyncio"]
@@ -42,9 +42,8 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Builds the protocol and tells it ``makeConnection``."""
         ours = self._transport = transport_for(transport, self)
-        secure = provides(ours, INegotiated)
-        self._factory.doStart()
         try:
+            self._factory.doStart()
             protocol = self._factory.buildProtocol(ours.getPeer())
             if protocol is None:
                 ours.loseConnection()
@@ -53,7 +52,7 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
             protocol.makeConnection(ours)
             if not ours._reading:  # uvloop begins to read when this returns, whoever has paused
                 asyncio.get_running_loop().call_soon(ours._pause_again)
-            if secure:
+            if ours.TLS:
                 listener = cast("Any", IHandshakeListener)(protocol, None)
                 if listener is not None:
                     listener.handshakeCompleted()
@@ -70,7 +69,7 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
     def eof_received(self) -> bool:
         """Tells it ``readConnectionLost``, if it goes on with one direction; else the connection is closed."""
         transport = self._transport
-        if transport is None or transport.disconnecting or provides(transport, INegotiated):
+        if transport is None or transport.disconnecting or transport.TLS:
             return False
         half = half_closeable(self.protocol)
         if half is None:

@@ -89,6 +89,27 @@ def test_a_factory_that_builds_nothing_refuses() -> None:
     in_asyncio(main)
 
 
+def test_a_factory_that_cannot_start_refuses() -> None:
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+
+        class Broken(Quiet):
+            def startFactory(self) -> None:
+                raise KeyError
+
+        server = await loop.create_server(toAsyncio(Broken.forProtocol(Upper)), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+        assert isinstance(told[0]["exception"], KeyError)
+
+    in_asyncio(main)
+
+
 def test_what_connection_made_raises_is_the_reason() -> None:
     async def main() -> None:
         told: list[dict[str, Any]] = []
