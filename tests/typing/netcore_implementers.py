@@ -92,6 +92,8 @@ from netcore.protocols.basic import (
     NetstringReceiver,
 )
 from netcore.protocols.stream import Stream, StreamFactory
+from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
@@ -230,6 +232,10 @@ def check() -> None:
     Accepts[INegotiated](made(TLSMemoryBIOProtocol))
     Accepts[INegotiated](made(SecuredConnection))
     Accepts[ITLSTransport](made(SecuredConnection))
+    Accepts[IProtocol](made(ProtocolWrapper))
+    Accepts[ILoggingContext](made(ProtocolWrapper))
+    Accepts[IProtocolFactory](made(WrappingFactory))
+    Accepts[ILoggingContext](made(WrappingFactory))
     Accepts[IStreamClientEndpoint](made(ProcessEndpoint))
     Accepts[IStreamServerEndpoint](made(StandardIOEndpoint))
 

@@ -56,6 +56,8 @@ from netcore.protocols.basic import (
     NetstringReceiver,
 )
 from netcore.protocols.stream import Stream, StreamFactory
+from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
@@ -134,6 +136,8 @@ MADE = [
     SSL4ClientEndpoint(None, "localhost", 443, client_context()),  # type: ignore[arg-type]
     TLSMemoryBIOFactory(server_context(), False, Factory[Any]()),
     TLSMemoryBIOProtocol(TLSMemoryBIOFactory(server_context(), False, Factory[Any]()), PROTOCOL),
+    WrappingFactory(Factory[Any]()),
+    ProtocolWrapper(WrappingFactory(Factory[Any]()), PROTOCOL),
     ProcessEndpoint(None, "/bin/true"),  # type: ignore[arg-type]
     StandardIOEndpoint(None),
     Service(),
