@@ -34,6 +34,7 @@ from netcore.interfaces._process import (
 from netcore.interfaces._protocol import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
+    ILimitListener,
     ILoggingContext,
     IProtocol,
     IProtocolFactory,
@@ -93,6 +94,7 @@ __all__ = [
     "IHandshakeListener",
     "IHostResolution",
     "IHostnameResolver",
+    "ILimitListener",
     "IListeningPort",
     "ILoggingContext",
     "IMulticastTransport",

@@ -9,10 +9,12 @@ from netcore.interfaces._transport import IAddress
 
 if TYPE_CHECKING:
     from netcore.failure import Failure
+    from netcore.protocols.limits import LimitExceeded
 
 __all__ = [
     "IFileDescriptorReceiver",
     "IHalfCloseableProtocol",
+    "ILimitListener",
     "ILoggingContext",
     "IProtocol",
     "IProtocolFactory",
@@ -65,6 +67,15 @@ class IFileDescriptorReceiver(Interface):
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """A descriptor arrived: it is the protocol's, to be closed by it."""
+
+
+class ILimitListener(Interface):
+    """A protocol that has a last word for a peer that was too slow for a `netcore.protocols.limits.ListenerLimits`."""
+
+    def limitExceeded(self, error: LimitExceeded) -> None:
+        """The connection is about to be closed with *error*, whose attribute *limit* is ``"firstByte"``, ``"idle"``,
+        ``"request"`` or ``"minimumRate"`` (as a sender). What is written now is sent, if the peer takes it within a
+        second."""
 
 
 class IProtocolFactory(Interface):

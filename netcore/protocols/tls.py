@@ -423,6 +423,19 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if self._outgoing.pending and self._state is not _LOST:  # a callback may have ended it
             self.transport.write(self._outgoing.read())
 
+    def _waiting_to_be_sent(self) -> int | None:
+        """How many bytes wait here, for the handshake, or below."""
+        return self._and_below("_waiting_to_be_sent")
+
+    def _not_taken(self) -> int:
+        """As of the transport below, with what waits here."""
+        return self._and_below("_not_taken") or 0
+
+    def _and_below(self, what: str) -> int | None:
+        below = getattr(self.transport, what, None)
+        waiting: int | None = 0 if below is None else below()
+        return None if waiting is None else self._size + waiting
+
     # The end
 
     def loseConnection(self) -> None:

@@ -97,6 +97,12 @@ class MemoryTransport(TCPOptions, ScopeOwner):
             self._producer_paused = True
             self._producer.pauseProducing()
 
+    def _waiting_to_be_sent(self) -> int:
+        """How many bytes were not pumped."""
+        return len(self._queue)
+
+    _not_taken = _waiting_to_be_sent
+
     def _writable(self) -> bool:
         if self._state is _State.OPEN and not self._write_ending:
             return True

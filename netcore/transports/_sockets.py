@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "literal_addresses",
     "set_reset_on_close",
     "set_reuse_port",
+    "unacknowledged",
 ]
 
 # send(2): the kernel has no room just now. ENOBUFS: BSD says so of the network interface's queue.
@@ -31,6 +33,8 @@ TRY_LATER = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBU
 # listening socket stays readable: going on at once would spin.
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 OUT_OF_RESOURCES = OUT_OF_DESCRIPTORS | {errno.ENOBUFS, errno.ENOMEM}
+
+_SIOCOUTQ = 0x5411  # linux/sockios.h; tcp(7), unix(7)
 
 SocketAddress = tuple[Any, ...]
 
@@ -115,3 +119,15 @@ def set_reuse_port(sock: socket.socket) -> None:
     if option is None:
         raise OSError(errno.ENOPROTOOPT, "this platform has no SO_REUSEPORT")
     sock.setsockopt(socket.SOL_SOCKET, option, 1)
+
+
+def unacknowledged(descriptor: int) -> int:
+    """How many bytes the kernel has taken that the peer's has not acknowledged; 0 where it does not say."""
+    if sys.platform != "linux":
+        return 0
+    from fcntl import ioctl
+
+    try:
+        return int.from_bytes(ioctl(descriptor, _SIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0

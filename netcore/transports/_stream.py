@@ -20,7 +20,7 @@ from typing import Any
 from netcore._bytes import as_bytes
 from netcore.error import ConnectionAborted, ConnectionLost
 from netcore.transports._limits import HIGH_WATER, write_limits
-from netcore.transports._sockets import TRY_LATER
+from netcore.transports._sockets import TRY_LATER, unacknowledged
 from netcore.transports._states import StreamState
 from netcore.transports._stream_ends import READ_SIZE, StreamEnds
 
@@ -106,6 +106,11 @@ class StreamTransport(StreamEnds):
         """How many bytes the kernel has not taken yet; None if it was dropped. TLS wants to know whether its last word
         is all there is."""
         return self._size if self._writable else None
+
+    def _not_taken(self) -> int:
+        """How many bytes the peer's system has not acknowledged, where ours says so, or else ours has not taken: a
+        large buffer of the kernel's may take nothing for minutes while the peer reads steadily."""
+        return 0 if self._state is _CLOSED else self._size + unacknowledged(self._descriptor)
 
     def _much_waits(self, size: int) -> None:
         """More than the high watermark."""

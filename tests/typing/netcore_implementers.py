@@ -93,6 +93,8 @@ from netcore.protocols.basic import (
 )
 from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.limits._limited import LimitedFactory, LimitedProtocol, Refused
+from netcore.protocols.limits._options import LimitedEndpoint
 from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
@@ -236,6 +238,13 @@ def check() -> None:
     Accepts[ILoggingContext](made(ProtocolWrapper))
     Accepts[IProtocolFactory](made(WrappingFactory))
     Accepts[ILoggingContext](made(WrappingFactory))
+    Accepts[IProtocol](made(LimitedProtocol))
+    Accepts[ILoggingContext](made(LimitedProtocol))
+    Accepts[IProtocol](made(Refused))
+    Accepts[ILoggingContext](made(Refused))
+    Accepts[IProtocolFactory](made(LimitedFactory))
+    Accepts[ILoggingContext](made(LimitedFactory))
+    Accepts[IStreamServerEndpoint](made(LimitedEndpoint))
     Accepts[IStreamClientEndpoint](made(ProcessEndpoint))
     Accepts[IStreamServerEndpoint](made(StandardIOEndpoint))
 

@@ -23,6 +23,7 @@ from netcore.interfaces import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
     IHandshakeListener,
+    ILimitListener,
     IProtocol,
     IProtocolFactory,
     implementer,
@@ -32,11 +33,12 @@ from netcore.protocol import ClientFactory, Protocol
 if TYPE_CHECKING:
     from netcore.failure import Failure
     from netcore.interfaces import IAddress
+    from netcore.protocols.limits import LimitExceeded
 
 __all__ = ["ProtocolWrapper", "WrappingFactory"]
 
 # What transports ask protocols for. Whoever adds one adds its methods to the wrapper.
-PASSED_ON: tuple[Any, ...] = (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver)
+PASSED_ON: tuple[Any, ...] = (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver, ILimitListener)
 
 
 @implementer(IProtocol)
@@ -55,6 +57,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
 
     transport: Any = None
     wrappedProtocol: Any
+    _listens: tuple[Any, ...] = ()  # to what the wrapper itself wants to hear, whatever the protocol provides
     _introduced = False  # the protocol above has heard of the connection, and the factory
     _disconnecting = False
 
@@ -89,7 +92,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
     def _provide(self) -> None:
         """Seem to be the transport below, and to the transport, the protocol above."""
         wanted = [interface for interface in PASSED_ON if interface(self.wrappedProtocol, None) is not None]
-        directlyProvides(self, providedBy(self.transport), *wanted)
+        directlyProvides(self, providedBy(self.transport), *self._listens, *wanted)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes arrived: hands them to the protocol."""
@@ -109,7 +112,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
 
     def readConnectionLost(self) -> None:
         """As of `IHalfCloseableProtocol`, which the wrapper provides if the protocol does. (So for those that follow,
-        with `IHandshakeListener` and `IFileDescriptorReceiver`.)"""
+        with `IHandshakeListener`, `IFileDescriptorReceiver` and `ILimitListener`.)"""
         IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()  # type: ignore[call-arg,misc]
 
     def writeConnectionLost(self) -> None:
@@ -123,6 +126,10 @@ class ProtocolWrapper(Protocol, ScopeOwner):
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """A descriptor arrived."""
         IFileDescriptorReceiver(self.wrappedProtocol).fileDescriptorReceived(descriptor)  # type: ignore[call-arg,misc]
+
+    def limitExceeded(self, error: LimitExceeded) -> None:
+        """The connection is about to be closed."""
+        ILimitListener(self.wrappedProtocol).limitExceeded(error)  # type: ignore[call-arg,misc]
 
     # As the transport of the protocol above
 

@@ -57,6 +57,8 @@ from netcore.protocols.basic import (
 )
 from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.limits import ListenerLimits
+from netcore.protocols.limits._limited import LimitedFactory, LimitedProtocol, Refused
 from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
@@ -138,6 +140,10 @@ MADE = [
     TLSMemoryBIOProtocol(TLSMemoryBIOFactory(server_context(), False, Factory[Any]()), PROTOCOL),
     WrappingFactory(Factory[Any]()),
     ProtocolWrapper(WrappingFactory(Factory[Any]()), PROTOCOL),
+    LIMITED := LimitedFactory(Factory[Any](), ListenerLimits(), Clock()),
+    LimitedProtocol(LIMITED, PROTOCOL),
+    Refused(LIMITED, Clock()),
+    ListenerLimits().wrapEndpoint(TCP4ServerEndpoint(None, 79)),  # type: ignore[arg-type]
     ProcessEndpoint(None, "/bin/true"),  # type: ignore[arg-type]
     StandardIOEndpoint(None),
     Service(),

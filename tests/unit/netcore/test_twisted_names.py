@@ -62,6 +62,7 @@ DIFFERENCES = {
     "ITCPTransport bases": f"it is a consumer and a producer, {_WIDER}",
     "IServiceCollection.__iter__": "declared as a method, which zope calls by its name there as well",
     "IServiceCollection.getServiceNamed": "the argument is called as that of its implementation, in Twisted too",
+    "ILimitListener": "for ListenerLimits, which are ours",
     # Classes that inherit from something else.
     "netcore.defer.TimeoutError bases": "Python's TimeoutError too, so that `except TimeoutError` catches it",
     "netcore.failure.Failure bases": "it is no exception: raising one by mistake is a TypeError",
