@@ -95,7 +95,20 @@ from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.protocols.limits._limited import LimitedFactory, LimitedProtocol, Refused
 from netcore.protocols.limits._options import LimitedEndpoint
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.policies import (
+    LimitConnectionsByPeer,
+    LimitTotalConnectionsFactory,
+    ProtocolWrapper,
+    SpewingFactory,
+    SpewingProtocol,
+    ThrottlingFactory,
+    ThrottlingProtocol,
+    TimeoutFactory,
+    TimeoutProtocol,
+    TrafficLoggingFactory,
+    TrafficLoggingProtocol,
+    WrappingFactory,
+)
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
@@ -238,6 +251,26 @@ def check() -> None:
     Accepts[ILoggingContext](made(ProtocolWrapper))
     Accepts[IProtocolFactory](made(WrappingFactory))
     Accepts[ILoggingContext](made(WrappingFactory))
+    Accepts[IProtocolFactory](made(LimitConnectionsByPeer))
+    Accepts[ILoggingContext](made(LimitConnectionsByPeer))
+    Accepts[IProtocolFactory](made(LimitTotalConnectionsFactory))
+    Accepts[ILoggingContext](made(LimitTotalConnectionsFactory))
+    Accepts[IProtocolFactory](made(SpewingFactory))
+    Accepts[ILoggingContext](made(SpewingFactory))
+    Accepts[IProtocolFactory](made(ThrottlingFactory))
+    Accepts[ILoggingContext](made(ThrottlingFactory))
+    Accepts[IProtocolFactory](made(TimeoutFactory))
+    Accepts[ILoggingContext](made(TimeoutFactory))
+    Accepts[IProtocolFactory](made(TrafficLoggingFactory))
+    Accepts[ILoggingContext](made(TrafficLoggingFactory))
+    Accepts[IProtocol](made(SpewingProtocol))
+    Accepts[ILoggingContext](made(SpewingProtocol))
+    Accepts[IProtocol](made(ThrottlingProtocol))
+    Accepts[ILoggingContext](made(ThrottlingProtocol))
+    Accepts[IProtocol](made(TimeoutProtocol))
+    Accepts[ILoggingContext](made(TimeoutProtocol))
+    Accepts[IProtocol](made(TrafficLoggingProtocol))
+    Accepts[ILoggingContext](made(TrafficLoggingProtocol))
     Accepts[IProtocol](made(LimitedProtocol))
     Accepts[ILoggingContext](made(LimitedProtocol))
     Accepts[IProtocol](made(Refused))

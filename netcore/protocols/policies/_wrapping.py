@@ -49,7 +49,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
     ``pauseProducing``, ``getPeerCertificate``).
 
     Args:
-        factory: whose it is.
+        factory: whose it is: a `WrappingFactory`, or what else has ``registerProtocol`` and ``unregisterProtocol``.
         wrappedProtocol: the protocol above.
     Attributes: *transport*, below; *wrappedProtocol*, None once the connection is lost; *protocol*, the same, as of any
         transport: another may be put in its place.
@@ -58,10 +58,10 @@ class ProtocolWrapper(Protocol, ScopeOwner):
     transport: Any = None
     wrappedProtocol: Any
     _listens: tuple[Any, ...] = ()  # to what the wrapper itself wants to hear, whatever the protocol provides
-    _introduced = False  # the protocol above has heard of the connection, and the factory
+    _introduced = False  # the protocol above has heard of the connection
     _disconnecting = False
 
-    def __init__(self, factory: WrappingFactory, wrappedProtocol: IProtocol) -> None:
+    def __init__(self, factory: Any, wrappedProtocol: IProtocol) -> None:
         self.factory = factory
         self.wrappedProtocol = wrappedProtocol
 
@@ -103,8 +103,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
         wrapped, self.wrappedProtocol = self.wrappedProtocol, None  # they refer to each other
         self._end_scopes()
         try:
-            if self._introduced:
-                self.factory.unregisterProtocol(self)
+            self.factory.unregisterProtocol(self)
         finally:
             if self._introduced:
                 wrapped.connectionLost(reason)
@@ -243,11 +242,8 @@ class WrappingFactory(ClientFactory[Any]):
         self.protocols[p] = 1
 
     def unregisterProtocol(self, p: Any) -> None:
-        """The connection of *p* has gone.
-
-        Raises: KeyError: it was not registered.
-        """
-        del self.protocols[p]
+        """The connection of *p* has gone. It may have broken before `registerProtocol`."""
+        self.protocols.pop(p, None)
 
     # What a connector tells is the factory's above to hear.
 

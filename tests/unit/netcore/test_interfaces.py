@@ -59,7 +59,20 @@ from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.protocols.limits import ListenerLimits
 from netcore.protocols.limits._limited import LimitedFactory, LimitedProtocol, Refused
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.policies import (
+    LimitConnectionsByPeer,
+    LimitTotalConnectionsFactory,
+    ProtocolWrapper,
+    SpewingFactory,
+    SpewingProtocol,
+    ThrottlingFactory,
+    ThrottlingProtocol,
+    TimeoutFactory,
+    TimeoutProtocol,
+    TrafficLoggingFactory,
+    TrafficLoggingProtocol,
+    WrappingFactory,
+)
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
@@ -140,6 +153,16 @@ MADE = [
     TLSMemoryBIOProtocol(TLSMemoryBIOFactory(server_context(), False, Factory[Any]()), PROTOCOL),
     WrappingFactory(Factory[Any]()),
     ProtocolWrapper(WrappingFactory(Factory[Any]()), PROTOCOL),
+    LimitConnectionsByPeer(Factory[Any]()),
+    LimitTotalConnectionsFactory(),
+    SpewingFactory(Factory[Any]()),
+    SpewingProtocol(None, PROTOCOL),
+    THROTTLING := ThrottlingFactory(Factory[Any]()),
+    ThrottlingProtocol(THROTTLING, PROTOCOL),
+    TIMEOUT := TimeoutFactory(Factory[Any]()),
+    TimeoutProtocol(TIMEOUT, PROTOCOL, None),
+    TrafficLoggingFactory(Factory[Any](), ""),
+    TrafficLoggingProtocol(None, PROTOCOL, None),  # type: ignore[arg-type]
     LIMITED := LimitedFactory(Factory[Any](), ListenerLimits(), Clock()),
     LimitedProtocol(LIMITED, PROTOCOL),
     Refused(LIMITED, Clock()),

@@ -53,6 +53,7 @@ MODULES = {
 _WIDER = "as what a connection has in fact, there and here"
 _INNER = "for the streams it is made of, not for those who use it"
 _ENUM = "an Enum of Python's, which does the same by subscripts and iteration"
+_AS_ITS_BASE = "the argument is called as in the class it inherits from, in Twisted too"
 _CLOSER = "the pool looks after its threads itself: there is nothing to be done to them from outside"
 
 DIFFERENCES = {
@@ -78,6 +79,9 @@ DIFFERENCES = {
     "netcore.endpoints.StandardErrorBehavior.lookupByName": _ENUM,
     "netcore.protocol.FileWrapper.writeSequence": "the argument is called as in the interface",
     "netcore.protocol.ReconnectingClientFactory.clientConnectionLost": "the argument is called as in the base class",
+    "netcore.protocols.policies.ThrottlingProtocol.writeSequence": _AS_ITS_BASE,
+    "netcore.protocols.policies.TimeoutProtocol.writeSequence": _AS_ITS_BASE,
+    "netcore.protocols.policies.TrafficLoggingProtocol.writeSequence": _AS_ITS_BASE,
     "netcore.stdio.StandardIO.childConnectionLost": _INNER,
     "netcore.stdio.StandardIO.childDataReceived": _INNER,
     "netcore.stdio.StandardIO.connectionLost": _INNER,

@@ -267,10 +267,10 @@ def test_what_the_factory_raises_does_not_keep_the_end_from_the_protocol(
     factory: WrappingFactory, above: Recording, transport: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrapper = connect(factory, transport)
-    factory.unregisterProtocol(wrapper)
-    with pytest.raises(KeyError):
+    monkeypatch.setattr(factory, "unregisterProtocol", lambda p: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         wrapper.connectionLost(DONE)
-    assert above.told[-1] == ("lost", ConnectionDone, 0)
+    assert above.told[-1] == ("lost", ConnectionDone, 1)
 
 
 def test_starting_and_stopping_reach_the_factory_above(factory: WrappingFactory, above: Recording) -> None:
