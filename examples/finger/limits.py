@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from examples.finger.protocol import BUSY, encode
+from netcore.protocols.limits import ListenerLimits
+
 __all__ = ["DEFAULT", "GRACE", "PATIENCE", "QUIET", "Limits", "make_room"]
 
 PATIENCE = 10
-"""How many seconds a client has for its question."""
+"""How many seconds a client has to begin its question, and then to end it."""
 GRACE = 1
-"""For how many seconds the rest of a line that is too long is read, and dropped; and how many a client has for its
-question when there are too many."""
+"""For how many seconds the rest of a line that is too long is read, and dropped."""
 QUIET = 60
 """For how many seconds no other outage is logged: a database that comes and goes must not fill the disk."""
 
@@ -26,9 +28,8 @@ class Limits:
 
     Args:
         answer_within: seconds from a question to its answer, or to the word that there is none.
-        clients: how many clients are served at a time. Those beyond are told to come back, when they have asked; beyond
-            twice as many, connections are closed unheard. The default serves two thousand at once with room to spare,
-            in at most twice as many descriptors.
+        clients: how many clients are served at a time, and half as many of one address. Those beyond are told to come
+            back, or, if many come, just closed. The default serves two thousand at once with room to spare.
     """
 
     answer_within: float = 10.0
@@ -58,11 +59,22 @@ class Limits:
         """
         return 0.5 * self.wait
 
+    def of_listener(self) -> ListenerLimits:
+        """What a client may ask of the service before it has an answer, and how slowly it may take that."""
+        return ListenerLimits(
+            connections=self.clients,
+            connectionsPerPeer=max(1, self.clients // 2),
+            firstByte=PATIENCE,
+            request=PATIENCE,
+            overflow=encode([BUSY]),
+        )
+
 
 DEFAULT = Limits()
 
-SPARE = 100
-"""How many descriptors there are besides the clients': the database's, the loop's, the log's."""
+SPARE = 110
+"""How many descriptors there are besides the clients': the database's, the loop's, the log's, and those of clients that
+are told to come back: a tenth of the others, at least ten (`ListenerLimits.overflow`)."""
 
 
 def make_room(limits: Limits) -> Limits:
@@ -75,9 +87,9 @@ def make_room(limits: Limits) -> Limits:
     except ImportError:  # Windows has no such limit
         return limits
     most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * limits.clients + SPARE
+    wanted = limits.clients + limits.clients // 10 + SPARE
     if most == resource.RLIM_INFINITY or most >= wanted:
         return limits
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return replace(limits, clients=min(limits.clients, max(1, (most - SPARE) // 2)))
+    return replace(limits, clients=min(limits.clients, max(1, (most - SPARE) * 10 // 11)))

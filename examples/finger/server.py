@@ -1,9 +1,10 @@
 """The finger service: `protocol` on a network, `store` behind it.
 
-One connection is one question: a line within ten seconds, an answer, a close. Whatever the database does, the answer
-comes: within `Limits.answer_within` seconds the store has one, or the client is told in a line that there is none. The
-log says why, when an outage begins and when it ends. Nothing else is needed to recover: each question asks the database
-anew.
+One connection is one question: a line, an answer, a close. How long a client may take for its line and the answer, and
+how many clients there may be, netcore's `ListenerLimits` see to (`Limits.of_listener`). Whatever the database does, the
+answer comes: within `Limits.answer_within` seconds the store has one, or the client is told in a line that there is
+none. The log says why, when an outage begins and when it ends. Nothing else is needed to recover: each question asks
+the database anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from examples.finger import protocol
-from examples.finger.limits import DEFAULT, GRACE, PATIENCE, QUIET, Limits
+from examples.finger.limits import DEFAULT, GRACE, QUIET, Limits
 from examples.finger.protocol import Query, encode, parse
 from examples.finger.store import Store
 from examples.finger.tables import MOST_FOUND
@@ -23,21 +24,23 @@ from netcore.address import IPv4Address, IPv6Address
 from netcore.application.service import Service
 from netcore.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred, succeed
 from netcore.failure import Failure
-from netcore.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
+from netcore.interfaces import IAddress, IDelayedCall, ILimitListener, IListeningPort, IReactorTime, implementer
 from netcore.protocol import ServerFactory, connectionDone
 from netcore.protocols.basic import LineReceiver
+from netcore.protocols.limits import LimitExceeded
 
 __all__ = ["FingerFactory", "FingerProtocol", "FingerService", "reason_of"]
 
 log = logging.getLogger("finger")
 
 
+@implementer(ILimitListener)
 class FingerProtocol(LineReceiver):
     """Reads a line, answers it, and hangs up.
 
     Args:
         factory: what finds the answer.
-        clock: what measures the client's time.
+        clock: what measures for how long the rest of a line that is too long is let pass.
     """
 
     delimiter = b"\n"  # a carriage return before it counts as a blank
@@ -46,60 +49,43 @@ class FingerProtocol(LineReceiver):
     def __init__(self, factory: FingerFactory, clock: IReactorTime) -> None:
         self.factory = factory
         self._clock = clock
-        self._patience: IDelayedCall | None = None
+        self._passing: IDelayedCall | None = None
         self._answer: Deferred[Any] | None = None
-        self._turned_away = False
-
-    def connectionMade(self) -> None:
-        self._turned_away = self.factory.enter()
-        if self._turned_away:  # if that many came at once, the question may be there and not be read yet
-            self._patience = self._clock.callLater(GRACE, self.hangUp, [protocol.BUSY])
-        else:
-            self._patience = self._clock.callLater(PATIENCE, self.hangUp, [protocol.TOO_SLOW])
 
     def lineReceived(self, line: bytes) -> None:
         # The question is asked. Reading no further also keeps a client that has closed its side, as `nc -N` does, from
-        # counting as gone before it has its answer.
+        # counting as gone before it has its answer; and no time runs against one that we do not read from.
         self.pauseProducing()
-        self._stopWaiting()
-        if self._turned_away:
-            # Only now: to answer before the question has come would cost some clients the answer.
-            self.hangUp([protocol.BUSY])
-            return
         self._answer = self.factory.answer(parse(line)).addCallbacks(self.hangUp, self._gone)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._stopWaiting()
         self.transport.write(encode([protocol.TOO_LONG]))
         # Closing on a client that still sends would reset the connection, and could cost it the answer: the line is let
         # pass.
-        self._patience = self._clock.callLater(GRACE, self.transport.loseConnection)
+        self._passing = self._clock.callLater(GRACE, self.transport.loseConnection)
         self.setRawMode()
         self.rawDataReceived(line)
 
     def rawDataReceived(self, data: bytes) -> None:
         if self.delimiter in data:
-            self._stopWaiting()
             self.transport.loseConnection()
+
+    def limitExceeded(self, error: LimitExceeded) -> None:
+        self.transport.write(encode([protocol.TOO_SLOW]))
 
     def hangUp(self, lines: Iterable[str]) -> None:
         """Send *lines* and close."""
-        self._stopWaiting()
         self.transport.write(encode(lines))
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.leave()
-        self._stopWaiting()
+        if self._passing is not None and self._passing.active():
+            self._passing.cancel()
         if self._answer is not None:
             self._answer.cancel()
 
     def _gone(self, failure: Failure) -> None:
         failure.trap(CancelledError)  # the client did not wait for the answer
-
-    def _stopWaiting(self) -> None:
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
 
 
 class FingerFactory(ServerFactory[FingerProtocol]):
@@ -107,8 +93,8 @@ class FingerFactory(ServerFactory[FingerProtocol]):
 
     Args:
         store: the people.
-        clock: what measures the clients' time.
-        limits: how long an answer may take, and how many clients there may be.
+        clock: what measures the time of answers.
+        limits: how long one may take.
     """
 
     noisy = False
@@ -117,23 +103,11 @@ class FingerFactory(ServerFactory[FingerProtocol]):
         self._store = store
         self._clock = clock
         self._limits = limits
-        self._clients = 0
         self._outage = False  # and it was logged
         self._quiet_until = 0.0
 
-    def buildProtocol(self, addr: IAddress) -> FingerProtocol | None:
-        if self._clients >= 2 * self._limits.clients:
-            return None  # those who are turned away do not leave as fast as others come: no more descriptors for them
+    def buildProtocol(self, addr: IAddress) -> FingerProtocol:
         return FingerProtocol(self, self._clock)
-
-    def enter(self) -> bool:
-        """A client has come. Returns whether it is to be turned away, because there are too many."""
-        self._clients += 1
-        return self._clients > self._limits.clients
-
-    def leave(self) -> None:
-        """A client has gone."""
-        self._clients -= 1
 
     def answer(self, query: Query) -> Deferred[list[str]]:
         """Find the answer to *query*.
@@ -214,7 +188,8 @@ class FingerService(Service):
         self._reactor = reactor
         self._store = store
         self._limits = limits
-        self._factory = FingerFactory(store, reactor, limits)
+        self._answers = FingerFactory(store, reactor, limits)
+        self._factory = limits.of_listener().wrapFactory(self._answers, reactor)
         self._where = port, interface
         self._port: IListeningPort | None = None
 
@@ -244,7 +219,7 @@ class FingerService(Service):
         if self._port is None:
             self.privilegedStartService()
         super().startService()
-        self._factory.install()
+        self._answers.install()
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, and close the database connections."""

@@ -16,15 +16,23 @@ def test_what_the_database_may_take_is_less_than_the_whole(limits: Limits) -> No
     assert 2 * limits.connect <= limits.wait, "who waits sees a second attempt to connect"
 
 
+@pytest.mark.parametrize("limits", [DEFAULT, Limits(clients=1), Limits(clients=10)])
+def test_what_the_listener_is_asked_to_hold_leaves_the_spare_descriptors_alone(limits: Limits) -> None:
+    listener = limits.of_listener()
+    assert listener.connections == limits.clients
+    assert listener.connections + max(10, limits.clients // 10) + 100 <= limits.clients + limits.clients // 10 + SPARE
+    assert listener.overflow.endswith(b"\r\n")
+
+
 @pytest.mark.parametrize(
     ("soft", "hard", "asked", "clients"),
     [
         (20_000, 20_000, None, 4000),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None, 4000),
-        (1024, resource.RLIM_INFINITY, 8000 + SPARE, 4000),
-        (1024, 524_288, 8000 + SPARE, 4000),
-        (1024, 4096, 4096, (4096 - SPARE) // 2),
-        (1024, 1024, 1024, (1024 - SPARE) // 2),
+        (1024, resource.RLIM_INFINITY, 4400 + SPARE, 4000),
+        (1024, 524_288, 4400 + SPARE, 4000),
+        (1024, 4096, 4096, 3623),
+        (1024, 1024, 1024, 830),
         (64, 64, 64, 1),
     ],
 )

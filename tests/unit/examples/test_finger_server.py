@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from asyncdb import AsyncdbError, DeadlineExceeded
 from examples.finger import protocol
 from examples.finger.limits import GRACE, PATIENCE, QUIET, Limits
+from examples.finger.protocol import encode
 from examples.finger.records import Person, Session
 from examples.finger.server import FingerFactory, reason_of
 from examples.finger.tables import MOST_FOUND
@@ -50,13 +51,19 @@ class ScriptedStore:
 class Visit:
     """A client's connection to the service."""
 
-    def __init__(self, store: ScriptedStore, clock: Clock, factory: FingerFactory) -> None:
-        self.transport = StringTransport()
-        self.protocol = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 50000))
+    def __init__(self, listening: Any, number: int = 1) -> None:
+        address = IPv4Address("TCP", f"192.0.2.{number}", 50000)
+        self.transport = StringTransport(peerAddress=address)
+        self.protocol = listening.buildProtocol(address)
         self.protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
         self.protocol.dataReceived(data)
+
+    def end(self) -> None:
+        """The connection has been closed."""
+        assert self.transport.disconnecting
+        self.protocol.connectionLost(connectionDone)
 
     @property
     def answered(self) -> list[str]:
@@ -81,8 +88,14 @@ def factory(store: Any, clock: Clock) -> FingerFactory:
 
 
 @pytest.fixture
-def visit(store: Any, clock: Clock, factory: FingerFactory) -> Any:
-    return lambda: Visit(store, clock, factory)
+def listening(clock: Clock, factory: FingerFactory) -> Any:
+    """What the service listens with."""
+    return LIMITS.of_listener().wrapFactory(factory, clock)
+
+
+@pytest.fixture
+def visit(listening: Any) -> Any:
+    return lambda number=1: Visit(listening, number)
 
 
 def whole(data: bytes) -> list[bytes]:
@@ -170,7 +183,7 @@ def test_the_rest_of_a_line_that_is_too_long_is_let_pass_for_a_moment(visit: Any
     else:
         clock.advance(GRACE)
     assert client.answered == [protocol.TOO_LONG]
-    assert client.transport.disconnecting
+    client.end()
     assert clock.getDelayedCalls() == []
 
 
@@ -184,6 +197,12 @@ def test_who_does_not_ask_in_time_is_sent_away(visit: Any, clock: Clock) -> None
     assert client.answered == [protocol.TOO_SLOW]
 
 
+def test_who_says_nothing_is_sent_away(visit: Any, clock: Clock) -> None:
+    client = visit()
+    clock.advance(PATIENCE)
+    assert client.answered == [protocol.TOO_SLOW]
+
+
 def test_who_has_asked_is_answered_when_the_store_answers(visit: Any, store: ScriptedStore, clock: Clock) -> None:
     asking: Deferred[Any] = Deferred()
     store.answer = lambda: asking
@@ -193,6 +212,7 @@ def test_who_has_asked_is_answered_when_the_store_answers(visit: Any, store: Scr
     assert not client.transport.disconnecting
     asking.callback([ALICE])
     assert client.answered[0].startswith("Login: alice")
+    client.end()
     assert clock.getDelayedCalls() == []
 
 
@@ -206,39 +226,39 @@ def test_a_store_that_never_answers_costs_a_client_its_answer_in_time(
     clock.advance(LIMITS.answer_within)
     assert client.answered == [protocol.UNAVAILABLE]
     assert len(cancelled) == 1
+    client.end()
     assert clock.getDelayedCalls() == []
     assert "database is not available: TimeoutError" in caplog.records[0].getMessage()
 
 
-def test_clients_beyond_the_limit_are_told_so_when_they_have_asked_or_after_a_moment(
+def test_clients_beyond_the_limit_are_told_so_and_may_say_what_they_like(
     visit: Any, store: ScriptedStore, clock: Clock
 ) -> None:
     store.answer = Deferred
-    served = [visit() for _ in range(LIMITS.clients)]
+    served = [visit(number % 2) for number in range(LIMITS.clients)]
     for client in served:
         client.send(b"alice\r\n")
-    beyond = [visit() for _ in range(2)]
+    beyond = visit(2)
     for piece in byte_by_byte(b"alice\r\n"):
-        assert not beyond[0].transport.disconnecting
-        beyond[0].send(piece)
-    assert beyond[0].answered == [protocol.BUSY]
+        beyond.send(piece)
+    assert beyond.transport.value() == encode([protocol.BUSY])
+    assert beyond.transport.writeDisconnecting
+    assert not beyond.transport.disconnecting, "it may not have read that yet"
     assert len(store.asked) == LIMITS.clients
-    clock.advance(GRACE)
-    assert beyond[1].answered == [protocol.BUSY], "who is turned away has less time to ask"
-    for client in [*beyond, served[0]]:
-        client.protocol.connectionLost(connectionDone)
+    clock.advance(1)
+    assert beyond.transport.disconnected
+    served[0].protocol.connectionLost(connectionDone)
     store.answer = lambda: succeed([ALICE])
-    client = visit()
+    client = visit(2)
     client.send(b"alice\r\n")
     assert client.answered[0].startswith("Login: alice")
 
 
-def test_beyond_twice_the_limit_nobody_is_heard(visit: Any, factory: FingerFactory) -> None:
-    clients = [visit() for _ in range(2 * LIMITS.clients)]
-    address = IPv4Address("TCP", "192.0.2.1", 50000)
-    assert factory.buildProtocol(address) is None
-    clients[0].protocol.connectionLost(connectionDone)
-    assert factory.buildProtocol(address) is not None
+def test_one_address_takes_half_of_the_room(visit: Any, listening: Any) -> None:
+    for _ in range(LIMITS.clients // 2):
+        visit(1)
+    assert visit(1).transport.value() == encode([protocol.BUSY])
+    assert visit(2).transport.value() == b""
 
 
 def test_reading_stops_with_the_question_so_that_a_half_closed_client_is_answered(
@@ -308,7 +328,9 @@ def test_a_database_that_comes_and_goes_is_logged_once_a_minute(
     def flicker() -> int:
         for answer in (lambda: fail(OUTAGES[0]), lambda: succeed([ALICE])) * 20:
             store.answer = answer
-            visit().send(b"alice\r\n")
+            client = visit()
+            client.send(b"alice\r\n")
+            client.end()
         return len(caplog.records)
 
     assert flicker() == 2
