@@ -47,7 +47,7 @@ TOLD = 10
 SLACK = 0.001
 """Seconds by which a timer may come up too early: sums of floats are not exact."""
 RECORD = 64
-"""Bytes that TLS adds to a write at most, roughly (RFC 8446, 5.2)."""
+"""Bytes that TLS adds to a short write, at most; to a long one it adds less than a hundredth (RFC 8446, 5.2)."""
 
 
 class Phase(Enum):
@@ -121,7 +121,7 @@ class LimitedProtocol(ProtocolWrapper):
         self._look_at = math.inf if factory.limits.buffer is None else factory.limits.buffer
         self._taken_by: float | None = None if factory.limits.minimumRate is not None else math.inf
         self._taken_goal = 0.0  # what is to have been taken by then
-        self._taken_writes = 0  # `_writes`, when that was set
+        self._mark = 0, 0  # `_writes` and `_written` before what has been written since
 
     # The connection's beginning and end.
 
@@ -230,6 +230,7 @@ class LimitedProtocol(ProtocolWrapper):
             self._enter(_IDLE, self._limits.idle)
         if self._taken_by is None:
             self._watch_output(self._written - size, size)
+            self._mark = self._writes - 1, self._written - size
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send all pieces of *data*."""
@@ -271,7 +272,7 @@ class LimitedProtocol(ProtocolWrapper):
         now = self._seconds()
         self._taken_by = when = now + self._limits.rateWindow
         self._taken_goal = taken + min(self.factory.in_window, waiting)
-        self._taken_writes = self._writes
+        self._mark = self._writes, self._written
         self._expect(when, now)
 
     def _next(self) -> float:
@@ -339,8 +340,10 @@ class LimitedProtocol(ProtocolWrapper):
         if not outstanding:
             return None
         missing = self._taken_goal - (self._written - outstanding)
-        if missing > 0 and provides(self.transport, ISSLTransport):  # what is outstanding is more than what we wrote
-            missing -= RECORD * (self._writes - self._taken_writes + 1) + outstanding / 100
+        if missing > 0 and provides(self.transport, ISSLTransport):
+            # What is outstanding is encrypted, and more than what we wrote.
+            writes, written = self._mark
+            missing -= RECORD * (self._writes - writes) + (self._written - written) / 100
         if missing > 0:
             what = f"{outstanding} bytes wait to be taken, and the peer has taken hardly any"
             return "minimumRate", f"{what} in {self._limits.rateWindow:g} s", False
