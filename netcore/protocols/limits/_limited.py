@@ -1,4 +1,4 @@
-"""The wrapper that keeps one connection to the limits, and its factory.
+"""The wrapper that keeps one connection to the limits.
 
 What holds:
 
@@ -18,32 +18,25 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from netcore._current import current_reactor
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 from netcore.interfaces import (
     IDelayedCall,
     IHandshakeListener,
     ILimitListener,
-    IProtocolFactory,
-    IReactorTime,
     ISSLTransport,
     provides,
 )
-from netcore.protocol import Protocol
 from netcore.protocols.limits._counting import LimitExceeded, logger, peer_of
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.policies import ProtocolWrapper
 
 if TYPE_CHECKING:
-    from netcore.interfaces import IAddress
-    from netcore.protocols.limits._options import ListenerLimits
+    from netcore.protocols.limits._factory import LimitedFactory, Refused
 
-__all__ = ["LimitedFactory", "LimitedProtocol", "Refused", "requestAnswered", "requestReceived"]
+__all__ = ["FAREWELL", "LimitedProtocol", "abort", "or_never", "requestAnswered", "requestReceived"]
 
 FAREWELL = 1.0
 """Seconds that a peer has to take the last word, and to close."""
-TOLD = 10
-"""One in so many of *connections* is told at a time that it is refused; and at least so many are."""
 SLACK = 0.001
 """Seconds by which a timer may come up too early: sums of floats are not exact."""
 RECORD = 64
@@ -86,7 +79,11 @@ def requestAnswered(transport: Any) -> None:
         tell()
 
 
-def _abort(transport: Any) -> None:
+def or_never(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
+
+
+def abort(transport: Any) -> None:
     getattr(transport, "abortConnection", transport.loseConnection)()  # pipes have no such thing
 
 
@@ -104,6 +101,8 @@ class LimitedProtocol(ProtocolWrapper):
     def __init__(self, factory: LimitedFactory, wrappedProtocol: Any) -> None:
         super().__init__(factory, wrappedProtocol)
         self._limits = factory.limits
+        self._idle = factory.idle
+        self._soonest = factory.soonest
         self._phase = _FIRST
         self._since = 0.0
         self._paused_at: float | None = None
@@ -114,7 +113,7 @@ class LimitedProtocol(ProtocolWrapper):
         self._unanswered = 0
         self._ahead = False  # some of the next one has come during an answer
         self._received = 0
-        self._window_end = 0.0  # of the window for the rate
+        self._window_at = 0.0  # when the window for the rate began
         self._window_from = 0  # what had been received when it began
         # Output.
         self._written = self._writes = 0
@@ -139,7 +138,7 @@ class LimitedProtocol(ProtocolWrapper):
             self.transport = transport
             self._refused = factory.refuse(full, address)
             if self._refused is None:
-                _abort(transport)
+                abort(transport)
             else:
                 self._refused.makeConnection(transport)
             return
@@ -147,9 +146,9 @@ class LimitedProtocol(ProtocolWrapper):
         self._peer = peer
         self._counted = True
         if provides(transport, ISSLTransport):
-            self._enter(_HANDSHAKE, self._limits.handshake)
+            self._enter(_HANDSHAKE, or_never(self._limits.handshake))
         else:
-            self._enter(_FIRST, self._limits.firstByte)
+            self._enter(_FIRST, or_never(self._limits.firstByte))
         super().makeConnection(transport)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -163,6 +162,7 @@ class LimitedProtocol(ProtocolWrapper):
             self._refused.connectionLost(reason)
         told, self._reason = self._reason or reason, None
         self._phase = _CLOSED
+        self._due = -math.inf  # whatever the protocol still does, there is no timer any more
         try:
             super().connectionLost(told)
         finally:
@@ -185,7 +185,7 @@ class LimitedProtocol(ProtocolWrapper):
     def handshakeCompleted(self) -> None:
         """TLS is through with its handshake."""
         if self._phase is _HANDSHAKE:
-            self._enter(_FIRST, self._limits.firstByte)
+            self._enter(_FIRST, or_never(self._limits.firstByte))
         listener = IHandshakeListener(self.wrappedProtocol, None)  # type: ignore[call-arg,misc]
         if listener is not None:
             listener.handshakeCompleted()
@@ -215,7 +215,7 @@ class LimitedProtocol(ProtocolWrapper):
                 self._ahead = False
                 self._begin_request(0)
             else:
-                self._enter(_IDLE, self._limits.idle)
+                self._enter(_IDLE, self._idle)
 
     def write(self, data: bytes) -> None:
         """Send *data*."""
@@ -227,7 +227,7 @@ class LimitedProtocol(ProtocolWrapper):
             self._look_at_buffer()
         phase = self._phase
         if phase is _IDLE or ((phase is _REQUEST or phase is _ANSWER) and not self._aware):
-            self._enter(_IDLE, self._limits.idle)
+            self._enter(_IDLE, self._idle)
         if self._taken_by is None:
             self._watch_output(self._written - size, size)
             self._mark = self._writes - 1, self._written - size
@@ -250,22 +250,21 @@ class LimitedProtocol(ProtocolWrapper):
             gone, self._paused_at = now - self._paused_at, None
             # What began since the pause begins now.
             self._since = min(self._since + gone, now)
-            self._window_end = min(self._window_end + gone, now + self._limits.rateWindow)
+            self._window_at = min(self._window_at + gone, now)
             self._expect(self._next(), now)
 
     # The clock.
 
-    def _enter(self, phase: Phase, seconds: float | None) -> None:
+    def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
-        self._since = now = self._seconds()
-        if seconds is not None and now + seconds < self._due:
+        self._since = self._window_at = now = self._seconds()
+        if now + seconds < self._due:
             self._expect(now + seconds, now)
 
     def _begin_request(self, size: int) -> None:
         """Of which *size* bytes are there."""
         self._window_from = self._received - size
-        self._enter(_REQUEST, self.factory.soonest)
-        self._window_end = self._since + self._limits.rateWindow
+        self._enter(_REQUEST, self._soonest)
 
     def _watch_output(self, taken: float, waiting: float) -> None:
         """From now on *waiting* bytes have to be taken at the rate."""
@@ -283,7 +282,7 @@ class LimitedProtocol(ProtocolWrapper):
             if seconds is not None:
                 when = min(when, self._since + seconds)
             if self._phase is _REQUEST and self.factory.in_window:
-                when = min(when, self._window_end)
+                when = min(when, self._window_at + self._limits.rateWindow)
         return when
 
     def _awaits_peer(self) -> bool:
@@ -303,7 +302,7 @@ class LimitedProtocol(ProtocolWrapper):
         self._call = None
         self._due = math.inf
         if self._phase is _CLOSED:
-            _abort(self.transport)
+            abort(self.transport)
             return
         now = self._seconds()
         exceeded = self._not_sent(now) or self._not_taken_in_time(now)
@@ -323,12 +322,12 @@ class LimitedProtocol(ProtocolWrapper):
             if phase is not _IDLE or not self._outstanding():
                 return limit, what, phase is not _HANDSHAKE
             self._since = now  # it is still reading our answer
-        wanted = self.factory.in_window
-        if phase is _REQUEST and wanted and now >= self._window_end - SLACK:
-            window, sent = self._limits.rateWindow, self._received - self._window_from
+        wanted, window = self.factory.in_window, self._limits.rateWindow
+        if phase is _REQUEST and wanted and now >= self._window_at + window - SLACK:
+            sent = self._received - self._window_from
             if sent < wanted:
                 return "minimumRate", f"the peer has sent {sent} bytes of its request in {window:g} s", True
-            self._window_end, self._window_from = now + window, self._received
+            self._window_at, self._window_from = now, self._received
         return None
 
     def _not_taken_in_time(self, now: float) -> tuple[str, str, bool] | None:
@@ -379,7 +378,7 @@ class LimitedProtocol(ProtocolWrapper):
         if tell:
             self._say_goodbye(error)
         if self._written == written:
-            _abort(self.transport)
+            abort(self.transport)
         else:
             self.loseConnection()
             self._expect(now + FAREWELL, now)
@@ -393,79 +392,3 @@ class LimitedProtocol(ProtocolWrapper):
                 raise
             except BaseException:
                 log_failure(logger, Failure(), "limitExceeded of %r raised", self.wrappedProtocol)
-
-
-class LimitedFactory(WrappingFactory):
-    """Builds what keeps connections to *limits*."""
-
-    protocol = LimitedProtocol
-    noisy = False
-
-    def __init__(self, wrappedFactory: IProtocolFactory, limits: ListenerLimits, clock: IReactorTime | None) -> None:
-        super().__init__(wrappedFactory)
-        self.limits = limits
-        self.counting = limits._counting
-        self.in_window = 0.0  # bytes that have to come, or to be taken, in a window; 0: any
-        self.soonest = limits.request  # after how many seconds a request is looked at first
-        if limits.minimumRate is not None:
-            self.in_window = limits.minimumRate * limits.rateWindow
-            self.soonest = min(limits.rateWindow, limits.request or math.inf)
-        self._clock = clock
-
-    @property
-    def clock(self) -> IReactorTime:
-        """Whose time is taken."""
-        return current_reactor() if self._clock is None else self._clock
-
-    def buildProtocol(self, addr: IAddress) -> Any:
-        """The protocol for a connection, or, if there are too many, what says so; None closes it."""
-        full = self.counting.full(peer_of(addr, None, self.limits))
-        return super().buildProtocol(addr) if full is None else self.refuse(full, addr)
-
-    def refuse(self, limit: str, addr: IAddress) -> Refused | None:
-        """Count a refusal. Returns: what tells the peer, unless it is to be told nothing."""
-        counting, limits = self.counting, self.limits
-        counting.refused[limit] += 1
-        clock = self.clock
-        most = getattr(limits, limit)
-        counting.log(
-            logging.WARNING,
-            clock.seconds(),
-            "refused",
-            limit,
-            f"refused a connection of {addr}: {most} stand already (ListenerLimits.{limit})",
-        )
-        told = max(TOLD, (limits.connections or 0) // TOLD)
-        return Refused(self, clock) if limits.overflow and counting.told < told else None
-
-
-class Refused(Protocol):
-    """Tells a peer that it is refused, and lets it close: closing on one that still sends would reset the connection,
-    which could cost it the word."""
-
-    def __init__(self, factory: LimitedFactory, clock: IReactorTime) -> None:
-        self.factory = factory
-        self._clock = clock
-        self._call: IDelayedCall | None = None
-
-    def connectionMade(self) -> None:
-        """Say so."""
-        transport: Any = self.transport
-        self.factory.counting.told += 1
-        if provides(transport, ISSLTransport):  # a handshake costs more than the connection would
-            _abort(transport)
-            return
-        transport.write(self.factory.limits.overflow)
-        getattr(transport, "loseWriteConnection", transport.loseConnection)()
-        self._call = self._clock.callLater(FAREWELL, self._enough)
-
-    def _enough(self) -> None:
-        self._call = None
-        _abort(self.transport)
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """It has gone."""
-        self.factory.counting.told -= 1
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None

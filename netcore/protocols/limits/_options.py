@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from netcore.interfaces import IProtocolFactory, IReactorTime, IStreamServerEndpoint, implementer
 from netcore.protocols.limits._counting import Counting, LimitCounters
-from netcore.protocols.limits._limited import LimitedFactory
+from netcore.protocols.limits._factory import LimitedFactory
 
 if TYPE_CHECKING:
     from netcore.defer import Deferred

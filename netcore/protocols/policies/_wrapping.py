@@ -130,6 +130,12 @@ class ProtocolWrapper(Protocol, ScopeOwner):
         """The connection is about to be closed."""
         ILimitListener(self.wrappedProtocol).limitExceeded(error)  # type: ignore[call-arg,misc]
 
+    def clearLineBuffer(self) -> bytes:
+        """What the protocol has received and not taken, if it is a `netcore.protocols.basic.LineReceiver`; for
+        ``startTLS``, since it came without TLS and must not be taken for what comes with it."""
+        clear = getattr(self.wrappedProtocol, "clearLineBuffer", None)
+        return b"" if clear is None else clear()
+
     # As the transport of the protocol above
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from netcore.defer import Deferred, maybeDeferred
 from netcore.endpoints import serverFromString
 from netcore.error import ConnectionDone
-from netcore.protocol import Factory
+from netcore.failure import Failure
+from netcore.protocol import Factory, connectionDone
+from netcore.protocols.basic import LineReceiver
 from netcore.protocols.limits import LimitExceeded, ListenerLimits
 from netcore.protocols.tls import TLSMemoryBIOFactory
 from netcore.reactors import Reactor
@@ -214,6 +217,34 @@ class TestTLS:
 
         hall.limits = ListenerLimits(buffer=None)
         run(main)
+
+
+def test_what_came_before_tls_is_not_taken_for_what_comes_with_it(hall: Hall, run: Run) -> None:
+    """STARTTLS, and a command behind it that somebody on the way has put there."""
+
+    lines: list[bytes] = []
+    lost: Deferred[Any] = Deferred()
+
+    class Server(LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            lines.append(line)
+            if line == b"STARTTLS":
+                self.transport.startTLS(server_context())  # type: ignore[attr-defined]
+
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            lost.callback(reason.value)
+
+    async def main() -> None:
+        factory: Any = Factory.forProtocol(Server)
+        factory.noisy = False
+        port = hall.reactor.listenTCP(0, hall.limits.wrapFactory(factory, hall.clock), interface="127.0.0.1")
+        hall._close.append(port.stopListening)
+        peer = await hall.come(("127.0.0.1", port.getHost().port))
+        await peer.send(b"STARTTLS\r\nDELETE everything\r\n")
+        assert isinstance(await lost, ssl.SSLError)
+        assert lines == [b"STARTTLS"]
+
+    run(main)
 
 
 def test_who_is_refused_is_told_so_even_while_it_asks(hall: Hall, run: Run) -> None:

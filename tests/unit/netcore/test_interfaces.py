@@ -58,7 +58,8 @@ from netcore.protocols.basic import (
 from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
 from netcore.protocols.limits import ListenerLimits
-from netcore.protocols.limits._limited import LimitedFactory, LimitedProtocol, Refused
+from netcore.protocols.limits._factory import LimitedFactory, Refused
+from netcore.protocols.limits._limited import LimitedProtocol
 from netcore.protocols.policies import (
     LimitConnectionsByPeer,
     LimitTotalConnectionsFactory,

@@ -343,7 +343,7 @@ def test_an_endpoint_with_limits() -> None:
 
 def test_without_a_clock_it_is_the_reactors(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("netcore.protocols.limits._limited.current_reactor", lambda: clock)
+    monkeypatch.setattr("netcore.protocols.limits._factory.current_reactor", lambda: clock)
     protocol = ListenerLimits().wrapFactory(Building()).buildProtocol(ipv4(1))
     protocol.makeConnection(StringTransport())
     assert len(clock.getDelayedCalls()) == 1

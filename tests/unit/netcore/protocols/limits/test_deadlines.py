@@ -337,6 +337,19 @@ class TestTheEnd:
         assert visit.stands_for(11)
         assert visit.ended_for() == "idle"
 
+    def test_what_a_protocol_does_after_the_end_leaves_nothing_behind(self) -> None:
+        visit = Visit()
+        visit.send(b"?")
+        visit.wrapper.connectionLost(DONE)
+        transport = visit.protocol.transport
+        transport.write(b"late")
+        requestReceived(transport)
+        requestAnswered(transport)
+        transport.pauseProducing()
+        transport.resumeProducing()
+        visit.send(b"late")
+        assert visit.clock.getDelayedCalls() == []
+
     def test_nothing_is_heard_of_who_was_closed(self) -> None:
         visit = Visit()
         wait(visit.clock, 5)

@@ -23,6 +23,7 @@ from netcore.interfaces import (
     provides,
 )
 from netcore.protocol import ClientFactory, Factory, Protocol
+from netcore.protocols.basic import LineReceiver
 from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.testing import StringTransport, connectedPair
 
@@ -304,6 +305,17 @@ def test_names_for_log_lines(factory: WrappingFactory, transport: Any) -> None:
     wrapper = connect(factory, transport)
     assert wrapper.logPrefix() == "Recorder (ProtocolWrapper)"
     assert repr(wrapper).startswith("<ProtocolWrapper of <")
+
+
+def test_what_a_receiver_of_lines_has_not_taken_can_be_asked_for(
+    factory: WrappingFactory, above: Recording, transport: Any
+) -> None:
+    assert connect(factory, transport).clearLineBuffer() == b""
+    above.protocol = LineReceiver  # type: ignore[assignment]
+    wrapper = connect(WrappingFactory(factory), transport)
+    wrapper.dataReceived(b"half a li")
+    assert wrapper.clearLineBuffer() == b"half a li"
+    assert wrapper.clearLineBuffer() == b""
 
 
 def test_wrappers_can_be_put_around_each_other(factory: WrappingFactory, above: Recording, transport: Any) -> None:
