@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["HeldPull", "HeldPush", "held"]
+__all__ = ["AskedBefore", "HeldPull", "HeldPush", "held"]
 
 
 class HeldPush:
@@ -52,10 +52,9 @@ class HeldPush:
 class HeldPull:
     """A pull producer. While we hold it, that the transport asks for more is kept for later."""
 
-    def __init__(self, producer: Any, paused: bool = False) -> None:
+    def __init__(self, producer: Any) -> None:
         self._producer = producer
-        self._held = paused
-        self._asked = False
+        self._held = self._asked = False
 
     def hold(self, by_us: bool) -> None:
         """Hold it, or let it go on."""
@@ -76,6 +75,25 @@ class HeldPull:
         self._producer.stopProducing()
 
 
-def held(producer: Any, streaming: bool, paused: bool = False) -> HeldPush | HeldPull:
+class AskedBefore:
+    """A pull producer that waits for the handshake. If it was *asked* during that, it is not asked again for being
+    registered with the transport."""
+
+    def __init__(self, producer: Any, asked: bool) -> None:
+        self._producer = producer
+        self._asked = asked
+
+    def resumeProducing(self) -> None:
+        """The transport asks for more."""
+        asked, self._asked = self._asked, False
+        if not asked:
+            self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport has gone."""
+        self._producer.stopProducing()
+
+
+def held(producer: Any, streaming: bool) -> HeldPush | HeldPull:
     """*producer*, so that it can be held."""
-    return HeldPush(producer, paused) if streaming else HeldPull(producer, paused)
+    return HeldPush(producer) if streaming else HeldPull(producer)

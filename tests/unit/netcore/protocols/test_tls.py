@@ -15,7 +15,8 @@ from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.interfaces import IHandshakeListener, INegotiated, implementer, provides
 from netcore.protocol import Factory, Protocol
-from netcore.protocols.tls import HIGH_WATER, PIECE, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from netcore.protocols.tls._protocol import HIGH_WATER, PIECE
 from netcore.ssl import ClientTLSOptions, optionsForClientTLS, serverOptions
 from netcore.task import Clock
 from netcore.testing import StringTransport

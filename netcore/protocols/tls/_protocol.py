@@ -1,24 +1,6 @@
-"""TLS as a layer between a transport and a protocol: over TCP, UNIX sockets, memory, or another protocol.
+"""One connection's TLS: the protocol of the transport below, and the transport of the protocol above.
 
-The layer is the protocol of the transport below and the transport of the protocol above. It does no input or output: an
-`ssl.SSLObject` turns bytes into records and back in memory. `IReactorSSL`, ``startTLS`` and the endpoints ``ssl:`` and
-``tls:`` are made of it.
-
-What holds:
-
-- The protocol above hears ``connectionMade`` when the transport below stands. What it writes then waits for the
-  handshake; who wants to know when that is through provides `IHandshakeListener`.
-- What one ``dataReceived`` of the transport brings is handed on in one piece, and what the protocol writes meanwhile is
-  encrypted together, until it fills a record: as few records as can be, and a producer hears in time when to pause. (A
-  read that finds nothing costs 3 µs for its exception: whether there is more is asked of the buffers, 0.1 µs.)
-- ``loseConnection`` sends close_notify behind what was written, and closes the transport without waiting for the peer's
-  (RFC 8446, 6.1); how long that may take is the transport's affair. During the handshake it waits for that, so that the
-  peer hears of a clean end. A peer that closes without close_notify may have been cut off by somebody else: that is
-  `ConnectionLost`, and not `ConnectionDone`.
-- There is no half-close: most peers do not keep a direction open. ``loseWriteConnection`` is ``loseConnection``.
-- Who has paused hears of nothing, not even of close_notify; a record that is wrong is told at once.
-- A handshake that fails, or a record that is wrong, ends the connection with the `ssl.SSLError`; the peer is sent the
-  alert. One that takes longer than ``handshakeTimeout`` is aborted.
+What holds is at the head of `netcore.protocols.tls`.
 """
 
 from __future__ import annotations
@@ -27,30 +9,26 @@ import ssl
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from netcore._bytes import as_bytes
-from netcore._current import current_reactor
 from netcore._owner import ScopeOwner
 from netcore.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from netcore.failure import Failure
 from netcore.interfaces import (
-    IConnector,
     IDelayedCall,
     IHandshakeListener,
     INegotiated,
     IProtocol,
-    IProtocolFactory,
-    IReactorTime,
     implementer,
 )
-from netcore.protocol import ClientFactory
-from netcore.ssl import Certificate, check_context_factory, context_of
+from netcore.protocols._producers import AskedBefore, HeldPush
+from netcore.ssl import Certificate
 
 if TYPE_CHECKING:
     from netcore.interfaces import IAddress
+    from netcore.protocols.tls._factory import TLSMemoryBIOFactory
 
-__all__ = ["TLSMemoryBIOFactory", "TLSMemoryBIOProtocol"]
+__all__ = ["HIGH_WATER", "PIECE", "TLSMemoryBIOProtocol", "log_prefix"]
 
 RECORD = 16 * 1024  # bytes that a record holds at most (RFC 8446, 5.1)
 # What is encrypted at once. A memory BIO grows to the largest of it, and copies while it does.
@@ -68,57 +46,6 @@ class _State(Enum):
 
 
 _HANDSHAKING, _OPEN, _ENDING, _ENDED, _LOST = _State
-
-
-class _HeldBack:
-    """A streaming producer that was registered during the handshake. Two may pause it: the layer, for what waits for
-    the handshake, and the transport; it is told when the first does, and when none does any more."""
-
-    def __init__(self, producer: Any, paused: bool = False) -> None:
-        self._producer = producer
-        self._by_us = self._paused = paused
-        self._by_transport = False
-
-    def hold(self, by_us: bool) -> None:
-        self._by_us = by_us
-        self._tell()
-
-    def pauseProducing(self) -> None:
-        self._by_transport = True
-        self._tell()
-
-    def resumeProducing(self) -> None:
-        self._by_transport = False
-        self._tell()
-
-    def _tell(self) -> None:
-        paused = self._by_us or self._by_transport
-        if paused is not self._paused:
-            self._paused = paused
-            if paused:
-                self._producer.pauseProducing()
-            else:
-                self._producer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        self._producer.stopProducing()
-
-
-class _AskedBefore:
-    """A pull producer that waits for the handshake. If it was *asked* during that, it is not asked again for being
-    registered with the transport."""
-
-    def __init__(self, producer: Any, asked: bool) -> None:
-        self._producer = producer
-        self._asked = asked
-
-    def resumeProducing(self) -> None:
-        asked, self._asked = self._asked, False
-        if not asked:
-            self._producer.resumeProducing()
-
-    def stopProducing(self) -> None:
-        self._producer.stopProducing()
 
 
 @implementer(IProtocol, INegotiated)
@@ -153,7 +80,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._receiving = False
         self._paused = False
         self._producer: Any = None
-        self._held: _HeldBack | _AskedBefore | None = None  # the same, while it is not registered with the transport
+        self._held: HeldPush | AskedBefore | None = None  # the same, while it is not registered with the transport
         self._reason: Failure | None = None
         self._timer: IDelayedCall | None = None
 
@@ -168,7 +95,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
 
     def logPrefix(self) -> str:
         """That of the protocol above, with a hint."""
-        return f"{_log_prefix(self.wrappedProtocol)} (TLS)"
+        return f"{log_prefix(self.wrappedProtocol)} (TLS)"
 
     @property
     def protocol(self) -> Any:
@@ -373,7 +300,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if maximum is not None and self._size > maximum:
             what = f"{self._size} bytes would wait for the TLS handshake, and at most {maximum} may (setWriteLimits)"
             self._abort(ConnectionAborted(what))
-        elif self._size > HIGH_WATER and isinstance(self._held, _HeldBack):
+        elif self._size > HIGH_WATER and isinstance(self._held, HeldPush):
             self._held.hold(True)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -520,15 +447,15 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         if self._established:
             self.transport.registerProducer(producer, streaming)
         elif streaming:
-            self._held = _HeldBack(producer)
+            self._held = HeldPush(producer)
         else:
-            self._held = _AskedBefore(producer, True)
+            self._held = AskedBefore(producer, True)
             producer.resumeProducing()
 
     def take_over_producer(self, producer: Any, streaming: bool, paused: bool) -> None:
         """As `registerProducer`, before the handshake, of one that the transport may have *paused*."""
         self._producer = producer
-        self._held = _HeldBack(producer, paused) if streaming else _AskedBefore(producer, False)
+        self._held = HeldPush(producer, paused) if streaming else AskedBefore(producer, False)
 
     def unregisterProducer(self) -> None:
         """The producer has finished. A `loseConnection` that waited for it takes effect."""
@@ -554,9 +481,9 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         held, self._held = self._held, None
         if held is None:
             return
-        self.transport.registerProducer(held, isinstance(held, _HeldBack))
+        self.transport.registerProducer(held, isinstance(held, HeldPush))
         self._encrypt_waiting()
-        if isinstance(held, _HeldBack):
+        if isinstance(held, HeldPush):
             held.hold(False)
 
     # Reading, of which we are the producer
@@ -648,87 +575,5 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         raise RuntimeError(f"{self!r} speaks TLS already")
 
 
-@implementer(IProtocolFactory)
-class TLSMemoryBIOFactory(ClientFactory[Any]):
-    """Puts TLS between the protocols of *wrappedFactory* and whatever carries them: give it to ``listenTCP``, an
-    endpoint, or anything else that takes a factory.
-
-    Args:
-        contextFactory: an `ssl.SSLContext`, or anything whose ``getContext()`` returns one (`netcore.ssl` has some). It
-            is asked for each connection. If it has an attribute *hostname*, that is the server's name for a client: it
-            is asked for (SNI), and must be in the certificate, where the context checks that.
-        isClient: TLS's client, or its server.
-        wrappedFactory: builds the protocols.
-        clock: for the handshake's time limit; default: this thread's reactor.
-        hostname: for a client, the server's name where *contextFactory* has none.
-    Attributes: *handshakeTimeout*, seconds, after which a handshake is given up; None: never.
-    """
-
-    handshakeTimeout: float | None = 30.0
-    noisy = False
-
-    def __init__(
-        self,
-        contextFactory: Any,
-        isClient: bool,
-        wrappedFactory: IProtocolFactory,
-        clock: IReactorTime | None = None,
-        *,
-        hostname: str | None = None,
-    ) -> None:
-        check_context_factory(contextFactory)
-        self.contextFactory = contextFactory
-        self.isClient = isClient
-        self.wrappedFactory: Any = wrappedFactory
-        self._clock = clock
-        self._hostname = hostname
-        # Why connections ended: for us, and for the protocol above. Only while somebody still has the former: a reason
-        # has a traceback, whose frames have the connection, and the connection has this factory.
-        self.told: WeakKeyDictionary[Failure, Failure] = WeakKeyDictionary()
-
-    @property
-    def clock(self) -> IReactorTime:
-        """Whose time is taken."""
-        return current_reactor() if self._clock is None else self._clock
-
-    def context(self) -> tuple[ssl.SSLContext, str | None]:
-        """What a connection is made with, and the server's name, for a client."""
-        context = context_of(self.contextFactory)
-        return context, getattr(self.contextFactory, "hostname", None) or self._hostname
-
-    def logPrefix(self) -> str:
-        """That of the factory above, with a hint."""
-        return f"{_log_prefix(self.wrappedFactory)} (TLS)"
-
-    def buildProtocol(self, addr: IAddress) -> Any:
-        """TLS for what the factory above builds; None if it builds nothing."""
-        protocol = self.wrappedFactory.buildProtocol(addr)
-        return None if protocol is None else TLSMemoryBIOProtocol(self, protocol)
-
-    def doStart(self) -> None:
-        """As of any factory; the one above is started first."""
-        self.wrappedFactory.doStart()
-        super().doStart()
-
-    def doStop(self) -> None:
-        """As of any factory; then the one above is stopped."""
-        super().doStop()
-        self.wrappedFactory.doStop()
-
-    # What a connector tells is the factory's above to hear.
-
-    def startedConnecting(self, connector: IConnector) -> None:
-        """A connection is being made."""
-        self.wrappedFactory.startedConnecting(connector)
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """It could not be."""
-        self.wrappedFactory.clientConnectionFailed(connector, reason)
-
-    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        """It has ended: with what its protocol was told just now."""
-        self.wrappedFactory.clientConnectionLost(connector, self.told.pop(reason, reason))
-
-
-def _log_prefix(thing: Any) -> str:
+def log_prefix(thing: Any) -> str:
     return str(thing.logPrefix()) if hasattr(thing, "logPrefix") else type(thing).__name__
