@@ -9,18 +9,18 @@ from weakref import WeakKeyDictionary
 from netcore._current import current_reactor
 from netcore.failure import Failure
 from netcore.interfaces import IConnector, IProtocolFactory, IReactorTime, implementer
-from netcore.protocol import ClientFactory
+from netcore.protocols.policies import WrappingFactory
 from netcore.protocols.tls._protocol import TLSMemoryBIOProtocol, log_prefix
 from netcore.ssl import check_context_factory, context_of
 
 if TYPE_CHECKING:
-    from netcore.interfaces import IAddress
+    pass
 
 __all__ = ["TLSMemoryBIOFactory"]
 
 
 @implementer(IProtocolFactory)
-class TLSMemoryBIOFactory(ClientFactory[Any]):
+class TLSMemoryBIOFactory(WrappingFactory):
     """Puts TLS between the protocols of *wrappedFactory* and whatever carries them: give it to ``listenTCP``, an
     endpoint, or anything else that takes a factory.
 
@@ -35,6 +35,7 @@ class TLSMemoryBIOFactory(ClientFactory[Any]):
     Attributes: *handshakeTimeout*, seconds, after which a handshake is given up; None: never.
     """
 
+    protocol: Any = TLSMemoryBIOProtocol
     handshakeTimeout: float | None = 30.0
     noisy = False
 
@@ -48,9 +49,9 @@ class TLSMemoryBIOFactory(ClientFactory[Any]):
         hostname: str | None = None,
     ) -> None:
         check_context_factory(contextFactory)
+        super().__init__(wrappedFactory)
         self.contextFactory = contextFactory
         self.isClient = isClient
-        self.wrappedFactory: Any = wrappedFactory
         self._clock = clock
         self._hostname = hostname
         # Why connections ended: for us, and for the protocol above. Only while somebody still has the former: a reason
@@ -71,31 +72,6 @@ class TLSMemoryBIOFactory(ClientFactory[Any]):
         """That of the factory above, with a hint."""
         return f"{log_prefix(self.wrappedFactory)} (TLS)"
 
-    def buildProtocol(self, addr: IAddress) -> Any:
-        """TLS for what the factory above builds; None if it builds nothing."""
-        protocol = self.wrappedFactory.buildProtocol(addr)
-        return None if protocol is None else TLSMemoryBIOProtocol(self, protocol)
-
-    def doStart(self) -> None:
-        """As of any factory; the one above is started first."""
-        self.wrappedFactory.doStart()
-        super().doStart()
-
-    def doStop(self) -> None:
-        """As of any factory; then the one above is stopped."""
-        super().doStop()
-        self.wrappedFactory.doStop()
-
-    # What a connector tells is the factory's above to hear.
-
-    def startedConnecting(self, connector: IConnector) -> None:
-        """A connection is being made."""
-        self.wrappedFactory.startedConnecting(connector)
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """It could not be."""
-        self.wrappedFactory.clientConnectionFailed(connector, reason)
-
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        """It has ended: with what its protocol was told just now."""
-        self.wrappedFactory.clientConnectionLost(connector, self.told.pop(reason, reason))
+        """A connection has ended: with what its protocol was told just now."""
+        super().clientConnectionLost(connector, self.told.pop(reason, reason))

@@ -118,6 +118,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
             self.prepare()
         self.transport = transport
         self.connected = 1
+        factory.registerProtocol(self)
         if factory.handshakeTimeout is not None:
             self._timer = factory.clock.callLater(factory.handshakeTimeout, self._too_slow)
         if self._connect_wrapped:
@@ -162,6 +163,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         told = self._reason or self._truthfully(reason)
         if told is not reason:
             self.factory.told[reason] = told
+        self.factory.unregisterProtocol(self)
         self.factory = None  # which may have the protocol, and that has us
         self._state = _LOST
         self._stop_timer()
