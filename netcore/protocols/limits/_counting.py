@@ -112,16 +112,16 @@ class Counting:
             closed=MappingProxyType(dict(self.closed)),
         )
 
-    def log(self, level: int, now: float, did: str, limit: str, what: str) -> None:
-        """Log *what*, if nothing of its kind has been within the last minute; else count it."""
-        kind = did, limit
+    def log(self, level: int, now: float, limit: str, message: str, *args: object) -> None:
+        """Log *message*, if none like it has been for that limit within the last minute; else count it."""
+        kind = message, limit
         if now < self._quiet_until.get(kind, now):
             self._silent[kind] += 1
             return
         self._quiet_until[kind] = now + LOG_PERIOD
         silent = self._silent.pop(kind, 0)
         more = f"; and {silent} more, not logged, since such a line" if silent else ""
-        logger.log(level, "%s%s", what, more)
+        logger.log(level, "%s%s", message % args, more)
 
 
 def peer_of(address: Any, transport: Any, limits: ListenerLimits) -> Any:

@@ -56,16 +56,10 @@ class LimitedFactory(WrappingFactory):
         counting, limits = self.counting, self.limits
         counting.refused[limit] += 1
         clock = self.clock
-        most = getattr(limits, limit)
-        counting.log(
-            logging.WARNING,
-            clock.seconds(),
-            "refused",
-            limit,
-            f"refused a connection of {addr}: {most} stand already (ListenerLimits.{limit})",
-        )
-        told = max(TOLD, (limits.connections or 0) // TOLD)
-        return Refused(self, clock) if limits.overflow and counting.told < told else None
+        told = "refused a connection of %s: %s stand already (ListenerLimits.%s)"
+        counting.log(logging.WARNING, clock.seconds(), limit, told, addr, getattr(limits, limit), limit)
+        at_a_time = max(TOLD, (limits.connections or 0) // TOLD)
+        return Refused(self, clock) if limits.overflow and counting.told < at_a_time else None
 
 
 class Refused(Protocol):

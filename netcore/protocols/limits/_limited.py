@@ -44,6 +44,8 @@ RECORD = 64
 
 
 class Phase(Enum):
+    """What is waited for."""
+
     HANDSHAKE = "handshake"
     FIRST = "waiting for the first byte"
     REQUEST = "request"
@@ -80,11 +82,13 @@ def requestAnswered(transport: Any) -> None:
 
 
 def or_never(seconds: float | None) -> float:
+    """A limit, as a number."""
     return math.inf if seconds is None else seconds
 
 
 def abort(transport: Any) -> None:
-    getattr(transport, "abortConnection", transport.loseConnection)()  # pipes have no such thing
+    """Close at once, if it can; pipes cannot."""
+    getattr(transport, "abortConnection", transport.loseConnection)()
 
 
 class LimitedProtocol(ProtocolWrapper):
@@ -121,6 +125,7 @@ class LimitedProtocol(ProtocolWrapper):
         self._taken_by: float | None = None if factory.limits.minimumRate is not None else math.inf
         self._taken_goal = 0.0  # what is to have been taken by then
         self._mark = 0, 0  # `_writes` and `_written` before what has been written since
+        self._left = 0  # what was outstanding when it was last idle
 
     # The connection's beginning and end.
 
@@ -186,9 +191,8 @@ class LimitedProtocol(ProtocolWrapper):
         """TLS is through with its handshake."""
         if self._phase is _HANDSHAKE:
             self._enter(_FIRST, or_never(self._limits.firstByte))
-        listener = IHandshakeListener(self.wrappedProtocol, None)  # type: ignore[call-arg,misc]
-        if listener is not None:
-            listener.handshakeCompleted()
+        if IHandshakeListener(self.wrappedProtocol, None) is not None:  # type: ignore[call-arg,misc]
+            super().handshakeCompleted()
 
     def readConnectionLost(self) -> None:
         """The peer sends no more."""
@@ -228,7 +232,7 @@ class LimitedProtocol(ProtocolWrapper):
         phase = self._phase
         if phase is _IDLE or ((phase is _REQUEST or phase is _ANSWER) and not self._aware):
             self._enter(_IDLE, self._idle)
-        if self._taken_by is None:
+        if self._taken_by is None and phase is not _CLOSED:
             self._watch_output(self._written - size, size)
             self._mark = self._writes - 1, self._written - size
 
@@ -319,9 +323,11 @@ class LimitedProtocol(ProtocolWrapper):
         limit, what = _LIMITS[phase]
         seconds = getattr(self._limits, limit)
         if seconds is not None and now >= self._since + seconds - SLACK:
-            if phase is not _IDLE or not self._outstanding():
+            left = self._outstanding() if phase is _IDLE else 0
+            stuck = left == self._left and not self.factory.in_window  # for else the rate says so
+            if not left or stuck:
                 return limit, what, phase is not _HANDSHAKE
-            self._since = now  # it is still reading our answer
+            self._since, self._left = now, left  # it may still be reading our answer
         wanted, window = self.factory.in_window, self._limits.rateWindow
         if phase is _REQUEST and wanted and now >= self._window_at + window - SLACK:
             sent = self._received - self._window_from
@@ -344,7 +350,7 @@ class LimitedProtocol(ProtocolWrapper):
             writes, written = self._mark
             missing -= RECORD * (self._writes - writes) + (self._written - written) / 100
         if missing > 0:
-            what = f"{outstanding} bytes wait to be taken, and the peer has taken hardly any"
+            what = f"{outstanding} bytes wait to be taken, and the peer has taken too little of them"
             return "minimumRate", f"{what} in {self._limits.rateWindow:g} s", False
         self._watch_output(self._written - outstanding, outstanding)
         return None
@@ -371,17 +377,17 @@ class LimitedProtocol(ProtocolWrapper):
         self._phase = _CLOSED
         counting = self.factory.counting
         counting.closed[limit] += 1
-        counting.log(
-            logging.INFO, now, "closed", limit, f"closed the connection of {self.transport.getPeer()}: {error}"
-        )
+        counting.log(logging.INFO, now, limit, "closed the connection of %s: %s", self.transport.getPeer(), error)
         written = self._written
-        if tell:
-            self._say_goodbye(error)
-        if self._written == written:
-            abort(self.transport)
-        else:
-            self.loseConnection()
-            self._expect(now + FAREWELL, now)
+        try:
+            if tell:
+                self._say_goodbye(error)
+        finally:
+            if self._written == written:
+                abort(self.transport)
+            else:
+                self.loseConnection()
+                self._expect(now + FAREWELL, now)
 
     def _say_goodbye(self, error: LimitExceeded) -> None:
         listener = ILimitListener(self.wrappedProtocol, None)  # type: ignore[call-arg,misc]

@@ -67,14 +67,13 @@ class LimitTotalConnectionsFactory(ServerFactory[Any]):
 
     def buildProtocol(self, addr: IAddress) -> Any:
         """A protocol in a wrapper that counts it; None if there are too many, and nothing says so."""
+        protocol: Any
         if self.connectionLimit is None or self.connectionCount < self.connectionLimit:
             protocol = super().buildProtocol(addr)
-        elif self.overflowProtocol is None:
-            return None
-        else:
+        elif self.overflowProtocol is not None:
             protocol = self.overflowProtocol()
             protocol.factory = self
-        if protocol is None:
+        else:
             return None
         self.connectionCount += 1
         return ProtocolWrapper(self, protocol)

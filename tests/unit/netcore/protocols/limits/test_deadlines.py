@@ -392,6 +392,17 @@ class TestALastWord:
         assert visit.transport.disconnected
         assert visit.ended_for() == "firstByte"
 
+    def test_who_ends_the_program_by_it_is_closed_all_the_same(self) -> None:
+        class Ending(Polite):
+            def limitExceeded(self, error: LimitExceeded) -> None:
+                raise KeyboardInterrupt
+
+        visit = Visit(Ending)
+        with pytest.raises(KeyboardInterrupt):
+            wait(visit.clock, 5)
+        assert visit.transport.disconnected
+        assert visit.ended_for() == "firstByte"
+
     def test_who_says_nothing_is_aborted_at_once(self) -> None:
         class Silent(Polite):
             last_word = b""
@@ -513,6 +524,19 @@ class TestReaders:
         assert limits.counters().closed == {}
         wait(clock, 1)
         assert limits.counters().closed == {"minimumRate": 1}
+        pair.flush()
+
+    def test_without_a_rate_it_is_idle_when_it_takes_nothing_any_more(self) -> None:
+        clock = Clock()
+        protocol, pair, limits = self.pair(clock, minimumRate=None)
+        protocol.transport.write(b"x" * 1000)
+        for _ in range(5):
+            wait(clock, 3)
+            self.take(pair, 10)
+        wait(clock, 3)
+        assert limits.counters().closed == {}
+        wait(clock, 3)
+        assert limits.counters().closed == {"idle": 1}
         pair.flush()
 
     def test_more_than_the_buffer_holds(self) -> None:

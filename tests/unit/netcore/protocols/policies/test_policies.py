@@ -228,12 +228,6 @@ class TestLimitTotalConnections:
         factory.connectionLimit = 0
         assert connect(factory) is None
 
-    def test_who_builds_nothing_wraps_nothing(self) -> None:
-        class Choosy(Refusing, LimitTotalConnectionsFactory):
-            pass
-
-        assert Choosy().buildProtocol(ADDRESS) is None
-
 
 class Producer:
     def __init__(self, consumer: Any = None, size: int = 0) -> None:

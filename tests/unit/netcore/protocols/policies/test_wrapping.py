@@ -17,6 +17,7 @@ from netcore.interfaces import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
     IHandshakeListener,
+    ILimitListener,
     IPushProducer,
     ITCPTransport,
     implementer,
@@ -24,6 +25,7 @@ from netcore.interfaces import (
 )
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.protocols.basic import LineReceiver
+from netcore.protocols.limits import LimitExceeded
 from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.testing import StringTransport, connectedPair
 
@@ -46,7 +48,7 @@ class Recorder(Protocol):
         self.note("lost", reason.type, len(self.factory.wrapping.protocols))
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver, ILimitListener)
 class Everything(Recorder):
     def readConnectionLost(self) -> None:
         self.note("read lost")
@@ -59,6 +61,9 @@ class Everything(Recorder):
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         self.note("descriptor", descriptor)
+
+    def limitExceeded(self, error: LimitExceeded) -> None:
+        self.note("limit", error.limit)
 
 
 class Recording(ClientFactory[Any]):
@@ -196,18 +201,19 @@ def test_what_transports_ask_a_protocol_for_is_passed_on(
     above.protocol = Everything
     wrapper = connect(factory, transport)
     del above.told[:]
-    for interface in (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver):
+    for interface in (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver, ILimitListener):
         assert provides(wrapper, interface)
     wrapper.handshakeCompleted()
     wrapper.fileDescriptorReceived(7)
     wrapper.readConnectionLost()
     wrapper.writeConnectionLost()
-    assert above.told == [("secure",), ("descriptor", 7), ("read lost",), ("write lost",)]
+    wrapper.limitExceeded(LimitExceeded("idle", 5, "nothing was said"))
+    assert above.told == [("secure",), ("descriptor", 7), ("read lost",), ("write lost",), ("limit", "idle")]
 
 
 def test_a_protocol_that_has_no_half_close_is_not_said_to_have_one(factory: WrappingFactory, transport: Any) -> None:
     wrapper = connect(factory, transport)
-    for interface in (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver):
+    for interface in (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver, ILimitListener):
         assert not provides(wrapper, interface)
 
 
@@ -361,6 +367,23 @@ class TestScopes:
         scope(wrapper.wrappedProtocol).start(waits)
         wrapper.connectionLost(Failure(ConnectionLost()))
         assert above.told[-2:] == [CancelledError, ("lost", ConnectionLost, 0)]
+
+    def test_a_transport_that_takes_no_failures_is_aborted(
+        self, factory: WrappingFactory, transport: Any, logged: Any
+    ) -> None:
+        class Foreign:
+            aborted = disconnecting = False
+
+            def abortConnection(self) -> None:
+                self.aborted = True
+
+        wrapper = connect(factory, transport)
+        wrapper.transport = foreign = Foreign()
+        fails: Deferred[None] = Deferred()
+        scope(wrapper.wrappedProtocol).start(fails)
+        fails.errback(ZeroDivisionError())
+        assert foreign.aborted
+        logged.take(ExceptionGroup)
 
     def test_what_fails_in_it_ends_the_connection(self, factory: WrappingFactory, transport: Any, logged: Any) -> None:
         wrapper = connect(factory, transport)
