@@ -110,6 +110,8 @@ from netcore.protocols.policies import (
     TrafficLoggingProtocol,
     WrappingFactory,
 )
+from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
+from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (
@@ -279,6 +281,10 @@ def check() -> None:
     Accepts[IProtocolFactory](made(LimitedFactory))
     Accepts[ILoggingContext](made(LimitedFactory))
     Accepts[IStreamServerEndpoint](made(LimitedEndpoint))
+    Accepts[IProtocol](made(HAProxyProtocolWrapper))
+    Accepts[ILoggingContext](made(HAProxyProtocolWrapper))
+    Accepts[IProtocolFactory](made(HAProxyWrappingFactory))
+    Accepts[ILoggingContext](made(HAProxyWrappingFactory))
     Accepts[IStreamClientEndpoint](made(ProcessEndpoint))
     Accepts[IStreamServerEndpoint](made(StandardIOEndpoint))
 

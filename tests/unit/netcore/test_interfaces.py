@@ -74,6 +74,8 @@ from netcore.protocols.policies import (
     TrafficLoggingProtocol,
     WrappingFactory,
 )
+from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
+from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
@@ -168,6 +170,8 @@ MADE = [
     LimitedProtocol(LIMITED, PROTOCOL),
     Refused(LIMITED, Clock()),
     ListenerLimits().wrapEndpoint(TCP4ServerEndpoint(None, 79)),  # type: ignore[arg-type]
+    HAProxyWrappingFactory(Factory[Any]()),
+    HAProxyProtocolWrapper(HAProxyWrappingFactory(Factory[Any]())),
     ProcessEndpoint(None, "/bin/true"),  # type: ignore[arg-type]
     StandardIOEndpoint(None),
     Service(),

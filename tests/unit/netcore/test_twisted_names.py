@@ -42,6 +42,7 @@ MODULES = {
     "netcore.lockfile": "twisted.python.lockfile",
     "netcore.protocol": "twisted.internet.protocol",
     "netcore.protocols.basic": "twisted.protocols.basic",
+    "netcore.protocols.haproxy": "twisted.protocols.haproxy",
     "netcore.protocols.policies": "twisted.protocols.policies",
     "netcore.stdio": "twisted.internet.stdio",
     "netcore.task": "twisted.internet.task",
