@@ -13,6 +13,7 @@ import socket
 __all__ = [
     "AlreadyCalled",
     "AlreadyCancelled",
+    "AlreadyListened",
     "BadFileError",
     "BindError",
     "CannotListenError",
@@ -82,6 +83,10 @@ class NotConnectingError(RuntimeError):
 
 class NoProtocol(Exception):
     """A client endpoint's factory returned None from ``buildProtocol``: the connection was made and closed."""
+
+
+class AlreadyListened(Exception):
+    """A descriptor that can be listened on once only was listened on before."""
 
 
 class BindError(Exception):

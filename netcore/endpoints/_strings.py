@@ -2,7 +2,7 @@
 
 ::
 
-    description = kind *( ":" argument )
+    description = *( prefix *( ":" name "=" value ) ":" ) kind *( ":" argument )
     argument    = value | name "=" value        ; the first "=" divides; a value without name is positional
 
 A backslash takes the next character literally, so that it divides nothing. Every mistake is a ValueError that begins
@@ -11,11 +11,13 @@ with the whole description. The work is linear in its length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 __all__ = ["Description", "Values", "parse", "quoteStringArgument"]
+
+_MOST_PREFIXES = 8  # each is one more layer in every connection
 
 
 def quoteStringArgument(argument: str) -> str:
@@ -90,6 +92,19 @@ class Values:
             return int(text)
         raise self.description.mistake(f"{name} must be a number from {low} to {high}, not {text!r}")
 
+    def optional(self, name: str) -> str | None:
+        """The value of *name*, which must not be empty; None if it is not there."""
+        return self.text(name) if name in self.given else None
+
+    def octal(self, name: str, high: int, default: int) -> int:
+        """The value of *name* as a whole number up to *high*, in octal digits."""
+        if name not in self.given:
+            return default
+        text = self.given[name]
+        if text and len(text) <= len(f"{high:o}") + 1 and set(text) <= set("01234567") and int(text, 8) <= high:
+            return int(text, 8)
+        raise self.description.mistake(f"{name} must be an octal number up to {high:o}, such as 660, not {text!r}")
+
     def choice(self, name: str, choices: Iterable[str], default: str) -> str:
         """The value of *name*, one of *choices*."""
         value = self.given.get(name, default)
@@ -110,29 +125,56 @@ class Values:
         raise self.description.mistake(f"{name} must be a number of seconds above 0, not {self.given[name]!r}")
 
 
-def parse(text: str) -> Description:
+def parse(text: str, prefixes: Collection[str] = ()) -> tuple[list[Description], Description]:
     """Take an endpoint string apart.
 
+    Args:
+        prefixes: the kinds that go before another endpoint. Their own arguments have names and come first, as in
+            ``haproxy:timeout=5:tcp:80``.
+    Returns: the prefixes that are there, outermost first, and the endpoint that they go before.
     Raises:
         TypeError: not a string.
-        ValueError: an escape at the very end, no kind, or a name given twice.
+        ValueError: an escape at the very end, no kind, a name given twice, or too many prefixes.
     """
     if not isinstance(text, str):
         raise TypeError(f"an endpoint string is a str, not {type(text).__name__}")
-    kind, *arguments = _split(text)
+    arguments = iter(_split(text))
+    found: list[Description] = []
+    kind = _kind(text, next(arguments), "")
+    while kind in prefixes:
+        if len(found) == _MOST_PREFIXES:
+            raise Description(text, kind, (), {}).mistake(f"there are more than {_MOST_PREFIXES} prefixes")
+        named: dict[str, str] = {}
+        for name, value in arguments:
+            if name is None:
+                found.append(Description(text, kind, (), named))
+                kind = _kind(text, (name, value), kind)
+                break
+            _add(Description(text, kind, (), named), name, value)
+        else:
+            raise Description(text, kind, (), {}).mistake(f"{kind} goes before another endpoint: {kind}:tcp:...")
+    description = Description(text, kind, (), {})
     positional: list[str] = []
-    named: dict[str, str] = {}
-    described = Description(text, kind[1].lower(), (), {})
-    if kind[0] is not None or not described.kind:
-        raise described.mistake('it must begin with the kind of endpoint, as in "tcp:80"')
     for name, value in arguments:
         if name is None:
             positional.append(value)
-        elif name in named:
-            raise described.mistake(f"{name} is given twice")
         else:
-            named[name] = value
-    return Description(text, described.kind, tuple(positional), named)
+            _add(description, name, value)
+    return found, Description(text, kind, tuple(positional), description.named)
+
+
+def _kind(text: str, argument: tuple[str | None, str], after: str) -> str:
+    name, kind = argument[0], argument[1].lower()
+    if name is not None or not kind:
+        what = f"behind {after} comes" if after else "it must begin with"
+        raise Description(text, kind, (), {}).mistake(f'{what} the kind of endpoint, as in "tcp:80"')
+    return kind
+
+
+def _add(description: Description, name: str, value: str) -> None:
+    if name in description.named:
+        raise description.mistake(f"{name} is given twice")
+    description.named[name] = value
 
 
 def _split(text: str) -> list[tuple[str | None, str]]:

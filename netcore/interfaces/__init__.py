@@ -14,7 +14,9 @@ from netcore.interfaces._descriptor import (
 )
 from netcore.interfaces._endpoint import (
     IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
 )
 from netcore.interfaces._network import (
     IConnector,
@@ -131,7 +133,9 @@ __all__ = [
     "IService",
     "IServiceCollection",
     "IStreamClientEndpoint",
+    "IStreamClientEndpointStringParserWithReactor",
     "IStreamServerEndpoint",
+    "IStreamServerEndpointStringParser",
     "ITCPTransport",
     "ITLSTransport",
     "ITransport",

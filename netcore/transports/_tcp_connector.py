@@ -43,6 +43,8 @@ __all__ = ["Connector"]
 logger = logging.getLogger("netcore.transports")
 
 Address = IPv4Address | IPv6Address
+_ALL: tuple[type[Address], ...] = (IPv4Address, IPv6Address)
+_FAMILIES: dict[type[Address], str] = {IPv4Address: "IPv4", IPv6Address: "IPv6"}
 
 
 @implementer(IConnector)
@@ -53,13 +55,16 @@ class Connector(StreamConnector):
         reactor: whose loop watches the sockets.
         host, port, factory, timeout, bindAddress: see `IReactorTCP.connectTCP`.
     Attributes: *host*, *port*, *factory*, *timeout*, *bindAddress*, as asked for; *attemptDelay*, seconds from one
-        address of a name to the next, unless that one fails before; *state*, "disconnected", "connecting" or
-        "connected"; *transport*, the connection that stands, or None.
+        address of a name to the next, unless that one fails before; *addressTypes*, which addresses of a name are
+        tried, `IPv4Address`, `IPv6Address` or both (None); *state*, "disconnected", "connecting" or "connected";
+        *transport*, the connection that stands, or None. *attemptDelay* and *addressTypes* may be set until the
+        attempt begins, which it never does within `connect`.
     Raises: ValueError: a port is not from 0 to 65535. TypeError: *host* is no str.
     Threading: the reactor's thread only.
     """
 
-    attemptDelay = ATTEMPT_DELAY
+    attemptDelay: float = ATTEMPT_DELAY
+    addressTypes: tuple[type[Address], ...] | None = None
 
     def __init__(
         self,
@@ -80,12 +85,12 @@ class Connector(StreamConnector):
         self.port = port
         self.bindAddress = bindAddress
         self._bind: SocketAddress | None = bindAddress
-        self._types: tuple[type[Address], ...] | None = None  # of addresses to look for; None: any
+        self._bind_type: type[Address] | None = None  # whose addresses alone it can be left from; None: any
         if bindAddress is not None and bindAddress[0]:
             found = literal_addresses(bindAddress[0], bindAddress[1])
             if found is not None:  # in full: bind(2) with two items would drop the scope of fe80::1%eth0
                 self._bind = found[0][1]
-                self._types = (type(address_of(self._bind)),)
+                self._bind_type = type(address_of(self._bind))
         self._race = Race()
         self._search: _Search | None = None
         self._dials: dict[Dial, Address] = {}
@@ -108,9 +113,13 @@ class Connector(StreamConnector):
             self._race.complete()
             self._go_on()
             return
+        types = self._types()
+        if types == ():
+            self._complete()
+            return
         self._search = search = _Search(self)
         try:
-            self._reactor.nameResolver.resolveHostName(search, self.host, self.port, self._types, "TCP")
+            self._reactor.nameResolver.resolveHostName(search, self.host, self.port, types, "TCP")
         except ENDS_THE_PROGRAM:
             raise
         except BaseException as error:  # CancelledError too
@@ -119,10 +128,13 @@ class Connector(StreamConnector):
                 search.error = error
                 self._complete()
 
+    def _types(self) -> tuple[type[Address], ...] | None:
+        """Of addresses to look for; None: any."""
+        types = tuple(each for each in self.addressTypes or _ALL if self._bind_type in {None, each})
+        return None if types == _ALL else types
+
     def _found(self, address: IAddress) -> None:
-        if isinstance(
-            address, self._types or (IPv4Address, IPv6Address)
-        ):  # a resolver may tell of more than it was asked for
+        if isinstance(address, self._types() or _ALL):  # a resolver may tell of more than it was asked for
             self._race.found(address)
             self._go_on()
 
@@ -180,7 +192,9 @@ class Connector(StreamConnector):
 
     def _nothing_found(self) -> Exception:
         told = "no address was found"
-        if self._types is not None:
+        if self.addressTypes is not None:
+            told += f" of {' or '.join(_FAMILIES[each] for each in self.addressTypes)}"
+        if self._bind_type is not None:
             told += f" of the family of bindAddress, {self.bindAddress}"
         return lookup_error(self.host, self._search, told)
 

@@ -12,13 +12,18 @@ from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddre
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
+    AdoptedStreamServerEndpoint,
+    HostnameEndpoint,
     ProcessEndpoint,
     SSL4ClientEndpoint,
     SSL4ServerEndpoint,
     StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
     TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
 )
 from netcore.interfaces import (
     IAddress,
@@ -242,6 +247,11 @@ def check() -> None:
     Accepts[IStreamServerEndpoint](made(TCP4ServerEndpoint))
     Accepts[IStreamServerEndpoint](made(TCP6ServerEndpoint))
     Accepts[IStreamClientEndpoint](made(TCP4ClientEndpoint))
+    Accepts[IStreamClientEndpoint](made(TCP6ClientEndpoint))
+    Accepts[IStreamClientEndpoint](made(HostnameEndpoint))
+    Accepts[IStreamServerEndpoint](made(UNIXServerEndpoint))
+    Accepts[IStreamClientEndpoint](made(UNIXClientEndpoint))
+    Accepts[IStreamServerEndpoint](made(AdoptedStreamServerEndpoint))
     Accepts[IStreamServerEndpoint](made(SSL4ServerEndpoint))
     Accepts[IStreamClientEndpoint](made(SSL4ClientEndpoint))
     Accepts[IProtocolFactory](made(TLSMemoryBIOFactory))

@@ -16,7 +16,7 @@ _DEFAULT = ("private", "unix")
 # Loopback; RFC 1918 (IPv4) and RFC 4193 (IPv6), private; RFC 3927 and RFC 4291, 2.5.6, of one link only.
 _PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 _PRIVATE_6 = ("::1/128", "fc00::/7", "fe80::/10")
-_NAMED: dict[str, tuple[str, ...]] = {"private": _PRIVATE + _PRIVATE_6, "any": ("0.0.0.0/0", "::/0"), "unix": ()}
+_NAMED: dict[str, tuple[str, ...]] = {"private": _PRIVATE + _PRIVATE_6, "unix": (), "any": ()}
 
 
 class Trusted:
@@ -35,17 +35,20 @@ class Trusted:
         self._sources = tuple(sources)
         if not self._sources:
             raise ValueError("without a source that is trusted, nobody can send a header")
-        self._unix = "unix" in self._sources or "any" in self._sources
+        self._any = "any" in self._sources
+        self._unix = "unix" in self._sources
         networks = [_network(each) for source in self._sources for each in _NAMED.get(str(source), (source,))]
         self._networks = {
             version: tuple(network for network in networks if network.version == version) for version in (4, 6)
         }
 
     def __contains__(self, address: object) -> bool:
+        if self._any:
+            return True
         if isinstance(address, UNIXAddress):
             return self._unix
         if not isinstance(address, IPv4Address | IPv6Address):
-            return False
+            return False  # a pipe, say
         ip = ipaddress.ip_address(address.host)
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:  # a port for both families: ipv6(7)
             ip = ip.ipv4_mapped

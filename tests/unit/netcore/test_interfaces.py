@@ -9,6 +9,7 @@ import inspect
 import io
 import pkgutil
 import re
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,13 +25,18 @@ from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddre
 from netcore.application.internet import StreamServerEndpointService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
+    AdoptedStreamServerEndpoint,
+    HostnameEndpoint,
     ProcessEndpoint,
     SSL4ClientEndpoint,
     SSL4ServerEndpoint,
     StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
     TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
 )
 from netcore.interfaces import IAddress, Interface, IService, ITransport, adapt, implementer, provides
 from netcore.protocol import (
@@ -150,6 +156,11 @@ MADE = [
     TCP4ServerEndpoint(None, 79),  # type: ignore[arg-type]
     TCP6ServerEndpoint(None, 79),  # type: ignore[arg-type]
     TCP4ClientEndpoint(None, "localhost", 79),  # type: ignore[arg-type]
+    TCP6ClientEndpoint(None, "localhost", 79),  # type: ignore[arg-type]
+    HostnameEndpoint(None, "localhost", 79),  # type: ignore[arg-type]
+    UNIXServerEndpoint(None, "/tmp/socket"),  # type: ignore[arg-type]
+    UNIXClientEndpoint(None, "/tmp/socket"),  # type: ignore[arg-type]
+    AdoptedStreamServerEndpoint(None, 3, socket.AF_INET),  # type: ignore[arg-type]
     SSL4ServerEndpoint(None, 443, server_context()),  # type: ignore[arg-type]
     SSL4ClientEndpoint(None, "localhost", 443, client_context()),  # type: ignore[arg-type]
     TLSMemoryBIOFactory(server_context(), False, Factory[Any]()),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from netcore.endpoints import (
+    HostnameEndpoint,
     StandardErrorBehavior,
     StandardIOEndpoint,
-    TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     clientFromString,
@@ -31,7 +31,7 @@ def server(text: str) -> tuple[Any, ...]:
 
 def client(text: str) -> tuple[Any, ...]:
     endpoint: Any = clientFromString(REACTOR, text)
-    assert type(endpoint) is TCP4ClientEndpoint
+    assert type(endpoint) is HostnameEndpoint
     return endpoint._host, endpoint._port, endpoint._timeout, endpoint._bind
 
 
@@ -56,7 +56,8 @@ def client(text: str) -> tuple[Any, ...]:
     ],
 )
 def test_the_grammar(text: str, positional: tuple[str, ...], named: dict[str, str]) -> None:
-    parsed = parse(text)
+    prefixes, parsed = parse(text)
+    assert prefixes == []
     assert (parsed.kind, parsed.positional, parsed.named) == ("tcp", positional, named)
 
 
@@ -79,7 +80,7 @@ def test_quoting_makes_any_text_an_argument() -> None:
         chance = random.Random(seed)
         value = "".join(chance.choices(alphabet, k=chance.randrange(9)))
         quoted = quoteStringArgument(value)
-        parsed = parse(f"kind:{quoted}:name={quoted}:last")
+        _, parsed = parse(f"kind:{quoted}:name={quoted}:last")
         assert (parsed.positional, parsed.named) == ((value, "last"), {"name": value})
 
 
@@ -159,7 +160,7 @@ def test_client_strings(text: str, expected: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("80", "there is no '80' to listen on, only tcp, tcp6, ssl, tls, stdio"),
+        ("80", "there is no '80' to listen on, only tcp, tcp6, ssl, tls, unix, systemd, fd, stdio, haproxy"),
         ("ssh:22", "there is no 'ssh'"),
         ("ssl:443:privateKey=/nothing/there.pem", "No such file or directory: '/nothing/there.pem'"),
         ("ssl:443:privateKey=/etc/hostname", "SSLError"),
@@ -193,7 +194,7 @@ def test_mistakes_in_server_strings(text: str, mistake: str) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("unix:/run/x", "there is no 'unix' to connect to, only tcp, ssl, tls, process"),
+        ("ssh:/run/x", "there is no 'ssh' to connect to, only tcp, ssl, tls, unix, process, wrap"),
         ("tcp:example.org", "port is missing"),
         ("tcp:port=80", "host is missing"),
         ("tcp::80", "host is empty"),

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from netcore.address import IPv4Address
+from netcore.address import IPv4Address, IPv6Address
 from netcore.defer import CancelledError, Deferred
-from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, connectProtocol
+from netcore.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
+    TCP6ServerEndpoint,
+    connectProtocol,
+)
 from netcore.error import CannotListenError, ConnectionLost, ConnectionRefusedError, NoProtocol, UserError
 from netcore.failure import Failure
 from netcore.interfaces import Interface, provides
@@ -246,3 +253,28 @@ def test_tcp6_listens_on_ipv6_addresses_only() -> None:
     for wrong in ("127.0.0.1", "localhost"):
         with pytest.raises(ValueError, match="no IPv6 address"):
             TCP6ServerEndpoint(ScriptedReactor(), 80, interface=wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [(TCP4ClientEndpoint, (IPv4Address,)), (TCP6ClientEndpoint, (IPv6Address,)), (HostnameEndpoint, None)],
+)
+def test_which_addresses_of_a_name_are_tried(reactor: Any, kind: Any, types: Any) -> None:
+    reactor.addressTypes = None
+    kind(reactor, "example.org", 79).connect(QuietFactory())
+    assert reactor.asked == [("example.org", 79, {"timeout": 30, "bindAddress": None})]
+    assert reactor.addressTypes == types
+
+
+def test_a_name_may_be_bytes_and_have_a_delay_of_its_own(reactor: Any) -> None:
+    HostnameEndpoint(reactor, b"example.org", 79, 5, b"127.0.0.2", 0.1).connect(QuietFactory())
+    assert reactor.asked == [("example.org", 79, {"timeout": 5, "bindAddress": ("127.0.0.2", 0)})]
+    assert reactor.attemptDelay == 0.1
+    with pytest.raises(UnicodeDecodeError):
+        HostnameEndpoint(reactor, "exämple.org".encode(), 79)
+
+
+@pytest.mark.parametrize("delay", [-1, float("nan")])
+def test_a_delay_is_a_time(reactor: Any, delay: float) -> None:
+    with pytest.raises(ValueError, match="attemptDelay"):
+        HostnameEndpoint(reactor, "example.org", 79, attemptDelay=delay)

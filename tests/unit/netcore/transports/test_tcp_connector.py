@@ -499,3 +499,52 @@ class TestCarelessResolvers:
         dials[0].fail(ConnectionRefusedError())
         receivers[0].resolutionComplete()
         assert len(client.reasons) == 1
+
+
+class TestAddressTypes:
+    """Which addresses of a name are tried, if it was said: endpoints for one family say it."""
+
+    def begin(self, types: Any, bind: Any = None, names: Any = BOTH, host: str = "name.example") -> Any:
+        reactor = FakeReactor(names)
+        client = Client()
+        connector = Connector(reactor, host, 79, client, 30, bind)  # type: ignore[arg-type]
+        connector.connect()
+        connector.addressTypes = types  # in time: it does not begin within connect()
+        reactor.advance(0)
+        for _ in range(10):
+            reactor.advance(0.25)
+        return reactor, connector, client
+
+    @pytest.mark.parametrize(
+        ("types", "bind", "tried"),
+        [
+            ((IPv4Address,), None, ["192.0.2.1"]),
+            ((IPv6Address,), None, ["2001:db8::1", "2001:db8::2"]),
+            ((IPv6Address, IPv4Address), None, ["2001:db8::1", "192.0.2.1", "2001:db8::2"]),
+            ((IPv4Address,), ("192.0.2.9", 0), ["192.0.2.1"]),
+        ],
+    )
+    def test_only_those_are_tried(self, dials: list[FakeDial], types: Any, bind: Any, tried: list[str]) -> None:
+        reactor, connector, _ = self.begin(types, bind)
+        assert hosts(dials) == tried
+        connector.stopConnecting()
+        assert_nothing_is_left(reactor, connector)
+
+    @pytest.mark.parametrize("names", [{"name.example": ["2001:db8::1"]}, {"name.example": []}])
+    def test_without_one_of_them_there_is_nothing_to_connect_to(self, dials: list[FakeDial], names: Any) -> None:
+        reactor, connector, client = self.begin((IPv4Address,), names=names)
+        (reason,) = client.reasons
+        assert type(reason) is DNSLookupError
+        assert dials == []
+        assert_nothing_is_left(reactor, connector)
+
+    def test_nor_from_an_address_of_the_other_family(self, dials: list[FakeDial]) -> None:
+        reactor, connector, client = self.begin((IPv4Address,), ("2001:db8::9", 0))
+        (reason,) = client.reasons
+        assert "no address was found of IPv4 of the family of bindAddress, ('2001:db8::9', 0)" in str(reason)
+        assert_nothing_is_left(reactor, connector)
+
+    def test_an_address_is_connected_to_as_it_is(self, dials: list[FakeDial]) -> None:
+        _, connector, _ = self.begin((IPv4Address,), host="2001:db8::1")
+        assert hosts(dials) == ["2001:db8::1"]
+        connector.stopConnecting()

@@ -201,7 +201,7 @@ TRUST: list[tuple[Any, Any, bool]] = [
     (["any"], IPv4Address("TCP", "198.51.100.7", 1), True),
     (["any"], IPv6Address("TCP", "2001:db8::1", 1), True),
     (["any"], UNIXAddress(None), True),
-    (["any"], HostnameAddress(b"localhost", 1), False),
+    (["any"], HostnameAddress(b"localhost", 1), True),
     ((each for each in ("private", "198.51.100.7")), IPv4Address("TCP", "10.0.0.1", 1), True),
 ]
 
@@ -238,7 +238,7 @@ def test_who_is_not_trusted_may_be_let_through_as_himself() -> None:
         ({"trusted": "10.0.0.0/8"}, TypeError, "several strings"),
         ({"trusted": []}, ValueError, "nobody can send"),
         ({"trusted": ["10.0.0.1/8"]}, ValueError, "'10.0.0.1/8' is none .*host bits"),
-        ({"trusted": ["localhost"]}, ValueError, "one of private, any, unix: 'localhost' is none"),
+        ({"trusted": ["localhost"]}, ValueError, "one of private, unix, any: 'localhost' is none"),
         ({"untrusted": "maybe"}, ValueError, "'maybe'"),
         ({"headerTimeout": 0}, ValueError, "above 0, not 0"),
         ({"headerTimeout": float("nan")}, ValueError, "not nan"),
