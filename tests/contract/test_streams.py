@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from netcore.endpoints import (
+    HostnameEndpoint,
     SSL4ClientEndpoint,
     SSL4ServerEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
 )
+from netcore.protocols.haproxy import HAProxyWrappingFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory
 from netcore.ssl import ClientTLSOptions
 from netcore.task import Clock
@@ -121,3 +130,57 @@ class TestSSL4Server(OverTLS, Everywhere, contracts.StreamServerEndpointContract
 
 class TestSSL4Client(OverTLS, Everywhere, contracts.StreamClientEndpointContract):
     implementation = "SSL4ClientEndpoint"
+
+
+class TestHostname(OverTCP, Everywhere, contracts.StreamClientEndpointContract):
+    implementation = "HostnameEndpoint"
+
+    def makeClient(self, port: Any) -> Any:
+        return HostnameEndpoint(self.reactor, "localhost", port.getHost().port)
+
+
+class AtPaths:
+    """Paths in a folder of the test's own."""
+
+    reactor: Any
+    folder: str
+    count = 0
+
+    @pytest.fixture(autouse=True)
+    def _folder(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(prefix="nc") as self.folder:
+            yield
+
+    def makeServer(self) -> Any:
+        self.count += 1
+        return UNIXServerEndpoint(self.reactor, f"{self.folder}/{self.count}")
+
+    def makeServerAt(self, port: Any) -> Any:
+        return UNIXServerEndpoint(self.reactor, os.fsdecode(port.getHost().name))
+
+    def makeClient(self, port: Any) -> Any:
+        return UNIXClientEndpoint(self.reactor, os.fsdecode(port.getHost().name))
+
+
+class TestUNIXServer(AtPaths, Everywhere, contracts.StreamServerEndpointContract):
+    implementation = "UNIXServerEndpoint"
+
+
+class TestUNIXClient(AtPaths, Everywhere, contracts.StreamClientEndpointContract):
+    implementation = "UNIXClientEndpoint"
+
+
+class TestProxied(OnPump, contracts.TCPTransportContract):
+    implementation = "a connection behind a PROXY header"
+
+    def connect(self, server: Any, client: Any) -> Any:
+        service = HAProxyWrappingFactory(OneProtocol(server), trusted=["any"], clock=Clock())
+        made = client.makeConnection
+
+        def makeConnection(transport: Any) -> None:
+            transport.write(b"PROXY UNKNOWN\r\n")
+            made(transport)
+
+        client.makeConnection = makeConnection
+        connected = super().connect(service.buildProtocol(None), client)  # type: ignore[arg-type]
+        return connected.addCallback(lambda _: self.move())

@@ -46,7 +46,7 @@ def outcome_of(random: Random, data: bytes, work_each: int) -> Outcome:
             for piece in pieces:
                 wrapper.dataReceived(piece)
 
-        assert calls(feed) <= work_each * len(pieces) + 4 * len(data) + 200
+        assert calls(feed) <= work_each * len(pieces) + 4 * len(data) + 1_000
         protocol = wrapper.wrappedProtocol
         assert transport.disconnected is bool(factory.refused)
         assert wrapper._begun is None or len(wrapper._begun) <= 16 + 65535
