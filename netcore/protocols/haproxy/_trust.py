@@ -49,7 +49,10 @@ class Trusted:
             return self._unix
         if not isinstance(address, IPv4Address | IPv6Address):
             return False  # a pipe, say
-        ip = ipaddress.ip_address(address.host)
+        try:
+            ip = ipaddress.ip_address(address.host)
+        except ValueError:
+            return False  # a name, which anybody may give himself
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:  # a port for both families: ipv6(7)
             ip = ip.ipv4_mapped
         return any(ip in network for network in self._networks[ip.version])

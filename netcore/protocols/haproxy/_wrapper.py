@@ -175,6 +175,12 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
         else:
             self.transport.resumeProducing()
 
+    def clearLineBuffer(self) -> bytes:
+        """Take out what was received and not taken for anything yet: with ``startTLS``, it is of TLS."""
+        unread = getattr(self.wrappedProtocol, "clearLineBuffer", bytes)
+        rest, self._rest = self._rest, b""
+        return bytes(unread()) + rest
+
     def _go_on(self) -> None:
         self._timer = None
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import stat
+import weakref
 from typing import Any
 
 import pytest
@@ -22,12 +24,13 @@ from netcore.endpoints import (
     wrapClientTLS,
     wrapServerTLS,
 )
-from netcore.error import BadFileError, ConnectionRefusedError
+from netcore.error import BadFileError, ConnectError, ConnectionRefusedError
 from netcore.failure import Failure
 from netcore.protocol import Factory, Protocol, connectionDone
 from netcore.protocols.basic import LineReceiver
 from netcore.resolver import DictResolver
 from netcore.ssl import ClientTLSOptions
+from netcore.task import deferLater
 from tests.support import certificates
 from tests.unit.netcore.protocols.haproxy import headers
 
@@ -218,18 +221,19 @@ class FromProxy(Factory[Any]):
         return layer
 
 
+class ThroughProxy:
+    """A client endpoint behind a proxy."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self.endpoint = endpoint
+
+    def connect(self, factory: Any) -> Any:
+        return self.endpoint.connect(FromProxy(factory))
+
+
 def test_tls_that_a_proxy_passes_on(run: Any, reactor: Any, tmp_path: Any) -> None:
     """Its header comes before the handshake."""
     certificate = certificates.write(tmp_path, certificates.HOST)
-
-    class Below:
-        """A client endpoint behind a proxy."""
-
-        def __init__(self, endpoint: Any) -> None:
-            self.endpoint = endpoint
-
-        def connect(self, factory: Any) -> Any:
-            return self.endpoint.connect(FromProxy(factory))
 
     async def main() -> None:
         greeters = Factory[Any].forProtocol(Greeter)
@@ -237,7 +241,7 @@ def test_tls_that_a_proxy_passes_on(run: Any, reactor: Any, tmp_path: Any) -> No
         text = f"haproxy:ssl:0:privateKey={certificate}:interface=127.0.0.1"
         port: Any = await serverFromString(reactor, text).listen(greeters)
         hearing = Hearing()
-        below: Any = Below(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"))
+        below: Any = ThroughProxy(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"))
         options = ClientTLSOptions(certificates.HOST, certificates.client_context())
         await connectProtocol(wrapClientTLS(options, below, reactor), hearing)
         assert b"host='127.0.0.9', port=42073" in await hearing.lost
@@ -289,3 +293,82 @@ def test_one_family_only(run: Any, reactor: Any, kind: Any, type_of: Any) -> Non
             await port.stopListening()
 
     run(main)
+
+
+def test_tls_that_a_service_behind_a_proxy_begins_itself(run: Any, reactor: Any) -> None:
+    """Even if the client's first record came with the header."""
+
+    class Starting(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.startTLS(certificates.server_context())
+            self.transport.write(f"{self.transport.getPeer()}".encode())
+            self.transport.loseConnection()
+
+    async def main() -> None:
+        starting = Factory[Any].forProtocol(Starting)
+        starting.noisy = False
+        port: Any = await serverFromString(reactor, "haproxy:tcp:0:interface=127.0.0.1").listen(starting)
+        hearing = Hearing()
+        below: Any = ThroughProxy(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"))
+        options = ClientTLSOptions(certificates.HOST, certificates.client_context())
+        await connectProtocol(wrapClientTLS(options, below, reactor), hearing)
+        assert b"host='127.0.0.9', port=42073" in await hearing.lost
+        await port.stopListening()
+
+    run(main)
+
+
+def test_who_is_not_trusted_is_cut_off(run: Any, reactor: Any) -> None:
+    async def main() -> None:
+        greeters = Factory[Any].forProtocol(Greeter)
+        greeters.noisy = False
+        endpoint = serverFromString(reactor, "haproxy:trusted=192.0.2.0/24:tcp:0:interface=127.0.0.1")
+        port: Any = await endpoint.listen(greeters)
+        hearing = Hearing(headers.V1_IPV4)
+        try:
+            await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"), hearing)
+        except ConnectError:
+            pass  # it was so soon that the connection never stood
+        else:
+            assert await hearing.lost == b""
+        assert port.factory.refused == 1
+        await port.stopListening()
+
+    run(main)
+
+
+def test_connections_behind_a_proxy_are_let_go_of_without_the_garbage_collector(run: Any, reactor: Any) -> None:
+    async def main() -> None:
+        alive: list[Any] = []
+
+        class Watched(Greeter):
+            def __init__(self) -> None:
+                alive.append(weakref.ref(self))
+
+        watched = Factory[Any].forProtocol(Watched)
+        watched.noisy = False
+        port: Any = await serverFromString(reactor, "haproxy:tcp:0:interface=127.0.0.1").listen(watched)
+        build = port.factory.buildProtocol
+
+        def buildProtocol(addr: Any) -> Any:
+            wrapper = build(addr)
+            alive.append(weakref.ref(wrapper))
+            return wrapper
+
+        port.factory.buildProtocol = buildProtocol
+        for header in (headers.V1_IPV4, headers.V2_TLS, b"nonsense"):
+            hearing = Hearing(header)
+            await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"), hearing)
+            await hearing.lost
+        await port.stopListening()
+        assert len(alive) == 5
+        for _ in range(1_000):  # turns until our side has noticed the end, too
+            if any(each() is not None for each in alive):
+                await deferLater(reactor, 0)
+        assert [each() for each in alive] == [None] * 5
+
+    gc.disable()
+    try:
+        run(main)
+    finally:
+        gc.enable()

@@ -189,6 +189,7 @@ TRUST: list[tuple[Any, Any, bool]] = [
     (None, IPv6Address("TCP", "::ffff:198.51.100.7", 1), False),
     (None, UNIXAddress(None), True),
     (None, HostnameAddress(b"localhost", 1), False),
+    (None, IPv4Address("TCP", "localhost", 1), False),
     (None, None, False),
     (["198.51.100.0/24"], IPv4Address("TCP", "198.51.100.7", 1), True),
     (["198.51.100.7"], IPv4Address("TCP", "198.51.100.7", 1), True),
@@ -364,6 +365,19 @@ def test_it_is_the_transport_below_to_the_protocol_and_the_other_way_round() -> 
     transport.setTcpNoDelay(True)
     transport.write(b"answer")
     assert (world.transport.value(), world.transport.getTcpNoDelay()) == (b"answer", True)
+    world.end()
+
+
+def test_what_follows_is_not_handed_on_when_tls_begins_with_it() -> None:
+    """``startTLS`` asks the transport's protocol for what came behind the last byte that was not encrypted."""
+
+    class Starting(Recorder):
+        def connectionMade(self) -> None:
+            self.taken = self.transport.clearLineBuffer()
+
+    world = World(make=Starting)
+    world.receive(headers.V1_IPV4 + b"records")
+    assert (world.service.built[0].taken, world.told) == (b"records", [])
     world.end()
 
 
