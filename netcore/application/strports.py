@@ -6,6 +6,7 @@ from typing import Any
 
 from netcore._current import current_reactor
 from netcore.application.internet import StreamServerEndpointService
+from netcore.application.internet._listening import GRACE
 from netcore.endpoints import serverFromString
 from netcore.failure import Failure
 from netcore.interfaces import IListeningPort, IProtocolFactory
@@ -13,16 +14,26 @@ from netcore.interfaces import IListeningPort, IProtocolFactory
 __all__ = ["listen", "service"]
 
 
-def service(description: str, factory: IProtocolFactory, reactor: Any = None) -> StreamServerEndpointService:
+def service(
+    description: str,
+    factory: IProtocolFactory,
+    reactor: Any = None,
+    *,
+    drain: float | None = None,
+    grace: float = GRACE,
+) -> StreamServerEndpointService:
     """A service that listens where *description* says. A port that cannot be opened is raised when it starts.
 
     Args:
         description: an endpoint string, such as ``tcp:7979``.
         factory: what builds the protocols.
         reactor: what listens; by default this thread's, else ``netcore.reactor``.
-    Raises: ValueError: a mistake in *description*.
+        drain, grace: what becomes of connections when the service stops: see `StreamServerEndpointService`.
+    Raises: ValueError: a mistake in *description*; negative seconds.
     """
-    made = StreamServerEndpointService(serverFromString(reactor or current_reactor(), description), factory)
+    reactor = current_reactor() if reactor is None else reactor
+    endpoint = serverFromString(reactor, description)
+    made = StreamServerEndpointService(endpoint, factory, drain=drain, grace=grace, clock=reactor)
     made._raiseSynchronously = True
     return made
 

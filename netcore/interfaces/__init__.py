@@ -34,6 +34,7 @@ from netcore.interfaces._process import (
     IReactorProcess,
 )
 from netcore.interfaces._protocol import (
+    IDrainable,
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
     ILimitListener,
@@ -90,6 +91,7 @@ __all__ = [
     "IConnector",
     "IConsumer",
     "IDelayedCall",
+    "IDrainable",
     "IFileDescriptor",
     "IFileDescriptorReceiver",
     "IHalfCloseableProtocol",

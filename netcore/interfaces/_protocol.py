@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from netcore.protocols.limits import LimitExceeded
 
 __all__ = [
+    "IDrainable",
     "IFileDescriptorReceiver",
     "IHalfCloseableProtocol",
     "ILimitListener",
@@ -60,6 +61,19 @@ class IHalfCloseableProtocol(Interface):
     def writeConnectionLost(self) -> None:
         """What was written before ``loseWriteConnection`` is sent, and the peer told that no more comes; reading goes
         on. (If it cannot be sent, ``connectionLost`` is called instead.)"""
+
+
+class IDrainable(Interface):
+    """A protocol, or a factory, that wants to know when its service stops and lets connections finish, so that they
+    need not last until they are closed. A protocol that waits for its peer's next request, say, closes at once; one
+    that is answering does so afterwards, and asks its peer for nothing more.
+
+    Services that have no deadline for their connections, which stay, tell nobody.
+    """
+
+    def drain(self, seconds: float) -> None:
+        """No more connections come, and those that stand are closed in *seconds*. Called once, from the reactor; of the
+        factory first, then of each protocol. What this raises is logged."""
 
 
 class IFileDescriptorReceiver(Interface):

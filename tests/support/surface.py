@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,8 @@ def signature(callable_: Any) -> str:
     except (TypeError, ValueError):
         return "(...)"
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in told.parameters.values()]
-    return str(told.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    text = str(told.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    return re.sub(r" at 0x[0-9a-f]+>", ">", text)  # of defaults that have no other name
 
 
 def is_ours(cls: type[Any]) -> bool:

@@ -9,7 +9,23 @@ from typing import Any, Generic, TypeVar
 
 from netcore._timers import DelayedCall
 from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
-from netcore.application.internet import StreamServerEndpointService
+from netcore.application.internet import (
+    ClientService,
+    CooperatorService,
+    MulticastServer,
+    SSLClient,
+    SSLServer,
+    StreamServerEndpointService,
+    TCPClient,
+    TCPServer,
+    TimerService,
+    UDPServer,
+    UNIXClient,
+    UNIXDatagramClient,
+    UNIXDatagramServer,
+    UNIXServer,
+)
+from netcore.application.internet._listening import DrainingService
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
     AdoptedStreamServerEndpoint,
@@ -299,7 +315,21 @@ def check() -> None:
     Accepts[IStreamServerEndpoint](made(StandardIOEndpoint))
 
     Accepts[IService](made(Service))
+    Accepts[IService](made(ClientService))
+    Accepts[IService](made(DrainingService))
+    Accepts[IService](made(CooperatorService))
+    Accepts[IService](made(MulticastServer))
+    Accepts[IService](made(SSLClient))
+    Accepts[IService](made(SSLServer))
     Accepts[IService](made(StreamServerEndpointService))
+    Accepts[IService](made(TCPClient))
+    Accepts[IService](made(TCPServer))
+    Accepts[IService](made(TimerService))
+    Accepts[IService](made(UDPServer))
+    Accepts[IService](made(UNIXClient))
+    Accepts[IService](made(UNIXDatagramClient))
+    Accepts[IService](made(UNIXDatagramServer))
+    Accepts[IService](made(UNIXServer))
     Accepts[IService](made(MultiService))
     Accepts[IServiceCollection](made(MultiService))
     Accepts[IProcess](made(Process))

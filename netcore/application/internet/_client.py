@@ -154,7 +154,9 @@ class ClientService(Service):
     def _fire(self) -> None:
         while self._results:
             deferred, result = self._results.popleft()
-            if isinstance(result, Failure):
+            if deferred.called:  # cancelled by the callback of another
+                pass
+            elif isinstance(result, Failure):
                 deferred.errback(result)
             else:
                 deferred.callback(result)

@@ -1,7 +1,8 @@
 """Services that listen.
 
-What a listening service owns is its port. Connections that were made stay when it stops: they belong to their
-protocols, and end with the reactor at the latest.
+What a listening service owns is its port. By default, as in Twisted, connections that were made stay when it stops:
+they belong to their protocols, and end with the reactor at the latest. A service that is told how long to wait for
+them (*drain*) ends them: see `_draining`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,74 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from netcore._current import current_reactor
 from netcore._log import log_failure
+from netcore.application.internet._draining import Connections, check_seconds
 from netcore.application.service import Service
 from netcore.defer import CancelledError, Deferred
 from netcore.failure import Failure
-from netcore.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from netcore.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 
-__all__ = ["StreamServerEndpointService"]
+__all__ = ["GRACE", "DrainingService", "StreamServerEndpointService", "after"]
 
 log = logging.getLogger("netcore.application")
 
+GRACE = 5.0
+"""Seconds from closing a connection to aborting it: for what was written to be sent, and the peer to close."""
 
-class StreamServerEndpointService(Service):
+
+class DrainingService(Service):
+    """A service with connections, which it may end. *drain* and *grace* as of `StreamServerEndpointService`."""
+
+    def __init__(self, drain: float | None, grace: float) -> None:
+        check_seconds(drain, grace)
+        self._drain = drain
+        self._grace = grace
+        # Those of the present start come last; before are those of earlier ones which have not all gone.
+        self._runs: list[Connections] = []
+        self._accepting: Connections | None = None
+
+    @property
+    def connections(self) -> int | None:
+        """How many stand, those included that are to end; None without *drain*: then they are not the service's."""
+        return None if self._drain is None else sum(map(len, self._runs))
+
+    def hurry(self) -> None:
+        """While connections are to end, take the next step now: close them, or if that was done abort them."""
+        for run in list(self._runs):
+            if run is not self._accepting:
+                run.hurry()
+
+    def _accept(self, factory: IProtocolFactory, clock: IReactorTime | None) -> Any:
+        """What to listen with, for *factory*."""
+        if self._drain is None:
+            return factory
+        if clock is None:
+            clock = current_reactor()
+        self._accepting = Connections(self, factory, self._drain, self._grace, clock)
+        self._runs.append(self._accepting)
+        return self._accepting.factory
+
+    def _end_connections(self) -> Deferred[None] | None:
+        """Have them end. Returns: Deferred firing when all have gone; None if there is nothing to wait for."""
+        run, self._accepting = self._accepting, None
+        if run is not None:
+            run.stop()
+            run.whenGone().addCallback(lambda _: self._runs.remove(run))
+        gone: Deferred[None] | None = None
+        for each in self._runs:
+            gone = after(gone, each.whenGone())
+        return gone
+
+
+def after(first: Deferred[Any] | None, then: Deferred[Any] | None) -> Deferred[Any] | None:
+    """*first*, once *then*, which never fails, has fired as well; both may be None."""
+    if first is None or then is None:
+        return then if first is None else first
+    return first.addBoth(lambda result: then.addCallback(lambda _: result))
+
+
+class StreamServerEndpointService(DrainingService):
     """Listens on an endpoint while it runs: from `privilegedStartService` on if that is called, else from
     `startService`.
 
@@ -30,11 +87,27 @@ class StreamServerEndpointService(Service):
     Args:
         endpoint: where to listen.
         factory: what builds the protocols.
+        drain: what becomes of connections when the service stops. None: they stay, as in Twisted. A number: they may
+            finish for so many seconds (protocols that want to know provide `IDrainable`); those that stand then are
+            closed (``loseConnection``), and aborted *grace* seconds later (``abortConnection``).
+        grace: as said.
+        clock: whose seconds; default: this thread's reactor.
+    Raises: ValueError: negative seconds.
     """
 
-    def __init__(self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
+    def __init__(
+        self,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        *,
+        drain: float | None = None,
+        grace: float = GRACE,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        super().__init__(drain, grace)
         self.endpoint = endpoint
         self.factory = factory
+        self._clock = clock
         self._raiseSynchronously = False
         self._listening: Deferred[IListeningPort | None] | None = None  # None: stopped
 
@@ -53,8 +126,9 @@ class StreamServerEndpointService(Service):
                 log_failure(log, failure, "cannot listen on %r", self.endpoint)
 
         listening: Deferred[IListeningPort | None] | None = None
-        listening = self.endpoint.listen(self.factory).addErrback(failed)
+        listening = self.endpoint.listen(self._accept(self.factory, self._clock)).addErrback(failed)
         if raised:
+            self._end_connections()
             raised[0].raiseException()
         self._listening = listening
 
@@ -68,15 +142,18 @@ class StreamServerEndpointService(Service):
         super().startService()
 
     def stopService(self) -> Deferred[Any] | None:
-        """Listen no more. Connections stay.
+        """Listen no more. Connections stay, or end: see *drain*.
 
-        Returns: Deferred firing when the port is closed and what runs in scopes of the service has ended, or None if
-            there is nothing to wait for.
+        It may be started again before that is over: then there are new connections, while the old ones end.
+
+        Returns: Deferred firing when the port is closed, what runs in scopes of the service has ended (it is cancelled
+            at once), and connections that are to end have gone; or None if there is nothing to wait for.
         """
         ending = super().stopService()
-        listening, self._listening = self._listening, None
-        if listening is None:
-            return ending
-        listening.cancel()
-        closed = listening.addCallback(lambda port: None if port is None else port.stopListening())
-        return closed if ending is None else closed.addBoth(lambda result: ending.addCallback(lambda _: result))
+        closed: Deferred[Any] | None
+        listening, closed = self._listening, None
+        self._listening = None
+        if listening is not None:
+            listening.cancel()
+            closed = listening.addCallback(lambda port: None if port is None else port.stopListening())
+        return after(after(closed, ending), self._end_connections())

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyClass, verifyObject
 import netcore
 import netcore.interfaces
 from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
-from netcore.application.internet import StreamServerEndpointService
+from netcore.application import internet
 from netcore.application.service import Application, MultiService, Process, Service
 from netcore.endpoints import (
     AdoptedStreamServerEndpoint,
@@ -189,7 +189,14 @@ MADE = [
     MultiService(),
     Process(),
     Application("test"),
-    StreamServerEndpointService(None, None),  # type: ignore[arg-type]
+    internet.StreamServerEndpointService(None, None),  # type: ignore[arg-type]
+    internet.ClientService(None, None),  # type: ignore[arg-type]
+    internet._listening.DrainingService(None, 0),
+    internet.TimerService(1, print),
+    internet.CooperatorService(),
+    *(internet.TCPServer(), internet.SSLServer(), internet.UNIXServer(), internet.UDPServer()),
+    *(internet.MulticastServer(), internet.UNIXDatagramServer(), internet.UNIXDatagramClient()),
+    *(internet.TCPClient(), internet.SSLClient(), internet.UNIXClient()),
     Clock(),
     GAIResolver(None, getThreadPool=lambda: None),  # type: ignore[arg-type,return-value]
     CachingResolver(DictResolver()),

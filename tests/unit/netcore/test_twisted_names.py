@@ -66,6 +66,7 @@ DIFFERENCES = {
     "IServiceCollection.__iter__": "declared as a method, which zope calls by its name there as well",
     "IServiceCollection.getServiceNamed": "the argument is called as that of its implementation, in Twisted too",
     "ILimitListener": "for ListenerLimits, which are ours",
+    "IDrainable": "Twisted's services leave their connections alone",
     # Classes that inherit from something else.
     "netcore.defer.TimeoutError bases": "Python's TimeoutError too, so that `except TimeoutError` catches it",
     "netcore.failure.Failure bases": "it is no exception: raising one by mistake is a TypeError",
@@ -93,6 +94,7 @@ DIFFERENCES = {
     "netcore.stdio.StandardIO.startReading": "deprecated there, for resumeProducing",
     "netcore.stdio.StandardIO.stopReading": "deprecated there, for pauseProducing",
     "netcore.systemd.ListenFDs.__init__": "no names are none; there, attrs says so with an object of its own",
+    "netcore.task.Cooperator.__init__": "the defaults are the same, of another class and function",
     "netcore.threadpool.ThreadPool.currentThread": "threading.current_thread is what it is",
     "netcore.threadpool.ThreadPool.startAWorker": _CLOSER,
     "netcore.threadpool.ThreadPool.stopAWorker": _CLOSER,

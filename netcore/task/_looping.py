@@ -1,73 +1,18 @@
-"""Doing things later, again, or as a whole program: `deferLater`, `LoopingCall`, `react`, and `Clock` to test such
-with.
-
-Everything here takes time from an `IReactorTime`: the current reactor, unless another, such as a `Clock`, is given.
-"""
+"""The same call, again and again."""
 
 from __future__ import annotations
 
-import logging
 import math
-import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
+from typing import Any
 
 from netcore._current import current_reactor
-from netcore._log import log_failure
-from netcore._timers import DelayedCall, TimerQueue
-from netcore.defer import Deferred, ensureDeferred, maybeDeferred
-from netcore.error import ReactorNotRunning
+from netcore.defer import Deferred, maybeDeferred
 from netcore.failure import Failure
-from netcore.interfaces import IDelayedCall, IReactorTime, implementer
+from netcore.interfaces import IDelayedCall, IReactorTime
 
-if TYPE_CHECKING:
-    from netcore.reactors import Reactor
-
-__all__ = ["Clock", "LoopingCall", "deferLater", "react"]
-
-logger = logging.getLogger("netcore.task")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@overload
-def deferLater(clock: IReactorTime | None, delay: float) -> Deferred[None]: ...
-@overload
-def deferLater(
-    clock: IReactorTime | None,
-    delay: float,
-    callable: Callable[P, Deferred[T]],
-    *args: P.args,
-    **kw: P.kwargs,
-) -> Deferred[T]: ...
-@overload
-def deferLater(
-    clock: IReactorTime | None, delay: float, callable: Callable[P, T], *args: P.args, **kw: P.kwargs
-) -> Deferred[T]: ...
-def deferLater(
-    clock: IReactorTime | None,
-    delay: float,
-    callable: Callable[..., Any] | None = None,
-    *args: Any,
-    **kw: Any,
-) -> Deferred[Any]:
-    """Call *callable* after *delay* seconds.
-
-    Args:
-        clock: whose seconds; None is the current reactor.
-        callable: None just waits.
-    Returns: Deferred firing with what *callable* returned. Cancelling it cancels the call.
-    Raises: ValueError: *delay* is negative or NaN.
-    Fails with: whatever *callable* raised.
-    """
-    deferred: Deferred[Any] = Deferred(lambda _: call.cancel() if call.active() else None)
-    if callable is not None:
-        function = callable
-        deferred.addCallback(lambda _: function(*args, **kw))
-    call = (current_reactor() if clock is None else clock).callLater(delay, deferred.callback, None)
-    return deferred
+__all__ = ["LoopingCall"]
 
 
 class LoopingCall:
@@ -97,6 +42,7 @@ class LoopingCall:
         self._start = 0.0  # the origin of the grid
         self._moment = 0  # of the call being made, or made last: how many intervals from the origin
         self._counted = 0  # the moment up to which withCount() has counted
+        self._counted_at: float | None = None  # and when that was
         self._call: IDelayedCall | None = None
         self._deferred: Deferred[LoopingCall] | None = None  # of this run, from `start` to its end
         self._calling: Deferred[LoopingCall] | None = None  # of the run whose call is being made
@@ -109,6 +55,8 @@ class LoopingCall:
         def counted() -> Any:
             passed = max(self._moment - self._counted, 1)
             self._counted = self._moment
+            assert self._time is not None
+            self._counted_at = self._time.seconds()
             return countCallable(passed)
 
         self = cls(counted)
@@ -137,6 +85,7 @@ class LoopingCall:
         self._start = self._time.seconds()
         self._moment = 0
         self._counted = -1 if now else 0
+        self._counted_at = None
         if self._calling is not None:
             self._moment = self._counted  # the first moment is still to come: see `_begin_again`
         elif now:
@@ -170,7 +119,9 @@ class LoopingCall:
         self._require_running()
         assert self._time is not None
         self._start = self._time.seconds()
-        self._moment = self._counted = 0
+        self._moment = 0
+        # Moments that have come since the last call count, on the new grid: none if there was no call yet.
+        self._counted = 0 if self._counted_at is None else self._now(self._counted_at)
         if self._call is not None:
             self._call.cancel()
             self._schedule()
@@ -246,95 +197,3 @@ class LoopingCall:
     def __repr__(self) -> str:
         name = getattr(self.f, "__qualname__", None) or repr(self.f)
         return f"<LoopingCall of {name} every {self.interval} s, {'running' if self.running else 'not running'}>"
-
-
-def react(
-    main: Callable[..., Deferred[Any] | Coroutine[Any, Any, Any]],
-    argv: Iterable[Any] = (),
-    _reactor: Reactor | None = None,
-) -> NoReturn:
-    """Run a program: call ``main(reactor, *argv)`` in the reactor, wait for its Deferred or coroutine, stop, and exit.
-
-    *main* is called when the reactor runs, so that asyncio libraries can be used in it from its first line.
-
-    Args:
-        _reactor: by default the global reactor.
-    Raises: SystemExit, always: with the code of a SystemExit that *main* raised, 1 if it failed in another way (which
-        is logged), else 0, also if the reactor was stopped before *main* had finished.
-    """
-    reactor = current_reactor() if _reactor is None else _reactor
-    code: Any = 0
-    stopping = False
-
-    def shutting_down() -> None:
-        nonlocal stopping
-        stopping = True
-
-    def begin() -> None:
-        maybeDeferred(lambda: ensureDeferred(main(reactor, *argv))).addBoth(finished)
-
-    def finished(result: Any) -> None:
-        nonlocal code
-        if isinstance(result, Failure):
-            if isinstance(result.value, SystemExit):
-                code = result.value.code
-            else:
-                log_failure(logger, result, "main function encountered error")
-                code = 1
-        if not stopping:
-            try:
-                reactor.stop()
-            except ReactorNotRunning:  # stopped in the same turn
-                pass
-
-    reactor.addSystemEventTrigger("before", "shutdown", shutting_down)
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    sys.exit(code)
-
-
-@implementer(IReactorTime)
-class Clock:
-    """Time that passes when a test says so.
-
-    Attributes: *rightNow*, what `seconds` gives.
-    """
-
-    def __init__(self) -> None:
-        self.rightNow = 0.0
-        self._timers = TimerQueue(self.seconds, _nobody_waits)
-
-    def seconds(self) -> float:
-        """The time."""
-        return self.rightNow
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> DelayedCall:
-        """Have *callable* called when `advance` has brought *delay* seconds.
-
-        Raises: ValueError: *delay* is negative or NaN.
-        """
-        return self._timers.add(delay, callable, args, kwargs)
-
-    def getDelayedCalls(self) -> list[DelayedCall]:
-        """The calls still to come, in no order."""
-        return self._timers.calls()
-
-    def advance(self, amount: float) -> None:
-        """Let *amount* seconds pass, all at once, and make the calls that are due then.
-
-        Those that these ask for are made too if they are due: with no delay, at once.
-
-        Raises: what a call raises; those after it are made by the next `advance`.
-        """
-        self.rightNow += amount
-        while (call := self._timers.take(self.rightNow)) is not None:
-            call.call()
-
-    def pump(self, timings: Iterable[float]) -> None:
-        """`advance` by each of *timings*."""
-        for amount in timings:
-            self.advance(amount)
-
-
-def _nobody_waits() -> None:
-    pass
