@@ -5,6 +5,8 @@ how many clients there may be, netcore's `ListenerLimits` see to (`Limits.of_lis
 answer comes: within `Limits.answer_within` seconds the store has one, or the client is told in a line that there is
 none. The log says why, when an outage begins and when it ends. Nothing else is needed to recover: each question asks
 the database anew.
+
+A service that is stopped accepts nobody any more, hangs up on those who have not asked, and answers those who have.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from examples.finger.protocol import Query, encode, parse
 from examples.finger.store import Store
 from examples.finger.tables import MOST_FOUND
 from netcore.address import IPv4Address, IPv6Address
-from netcore.application.service import Service
-from netcore.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred, succeed
+from netcore.application.internet import TCPServer
+from netcore.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, succeed
 from netcore.failure import Failure
-from netcore.interfaces import IAddress, IDelayedCall, ILimitListener, IListeningPort, IReactorTime, implementer
+from netcore.interfaces import IAddress, IDelayedCall, IDrainable, ILimitListener, IReactorTime, implementer
 from netcore.protocol import ServerFactory, connectionDone
 from netcore.protocols.basic import LineReceiver
 from netcore.protocols.limits import LimitExceeded
@@ -34,7 +36,7 @@ __all__ = ["FingerFactory", "FingerProtocol", "FingerService", "reason_of"]
 log = logging.getLogger("finger")
 
 
-@implementer(ILimitListener)
+@implementer(IDrainable, ILimitListener)
 class FingerProtocol(LineReceiver):
     """Reads a line, answers it, and hangs up.
 
@@ -72,6 +74,11 @@ class FingerProtocol(LineReceiver):
 
     def limitExceeded(self, error: LimitExceeded) -> None:
         self.transport.write(encode([protocol.TOO_SLOW]))
+
+    def drain(self, seconds: float) -> None:
+        """The service stops: who has not asked yet is not waited for."""
+        if self._answer is None:
+            self.transport.loseConnection()
 
     def hangUp(self, lines: Iterable[str]) -> None:
         """Send *lines* and close."""
@@ -174,8 +181,8 @@ def reason_of(error: BaseException | None) -> str:
     return "; because of ".join(reasons)
 
 
-class FingerService(Service):
-    """Listens on a port and answers, while it runs.
+class FingerService(TCPServer):
+    """Listens on a port and answers, while it runs. Who has asked when it stops still gets an answer.
 
     Args:
         reactor: what listens.
@@ -185,50 +192,33 @@ class FingerService(Service):
     """
 
     def __init__(self, reactor: Any, store: Store, port: int, interface: str, limits: Limits = DEFAULT) -> None:
-        self._reactor = reactor
         self._store = store
-        self._limits = limits
         self._answers = FingerFactory(store, reactor, limits)
-        self._factory = limits.of_listener().wrapFactory(self._answers, reactor)
-        self._where = port, interface
-        self._port: IListeningPort | None = None
+        # As many may wait to be accepted as will be served: the kernel lets those beyond try again, a second later.
+        where: dict[str, Any] = {"backlog": limits.clients, "interface": interface, "reactor": reactor}
+        limited = limits.of_listener().wrapFactory(self._answers, reactor)
+        super().__init__(port, limited, **where, drain=limits.answer_within)
 
     @property
     def address(self) -> IPv4Address | IPv6Address:
         """Where it listens, while it does."""
-        assert self._port is not None
-        address = self._port.getHost()
+        address = self.getHost()
         assert isinstance(address, IPv4Address | IPv6Address)
         return address
-
-    def privilegedStartService(self) -> None:
-        """Listen: on port 79 that is root's privilege.
-
-        Raises: netcore.error.CannotListenError.
-        """
-        super().privilegedStartService()
-        port, interface = self._where
-        # As many may wait to be accepted as will be served: the kernel lets those beyond try again, a second later.
-        self._port = self._reactor.listenTCP(port, self._factory, backlog=self._limits.clients, interface=interface)
 
     def startService(self) -> None:
         """Listen, unless that was done before, and see whether the database is there.
 
         Raises: netcore.error.CannotListenError.
         """
-        if self._port is None:
-            self.privilegedStartService()
         super().startService()
         self._answers.install()
 
     def stopService(self) -> Deferred[None]:
-        """Listen no more, and close the database connections."""
+        """Listen no more, let those who have asked have their answers, and close the database connections."""
         return ensureDeferred(self._stop(super().stopService()))
 
     async def _stop(self, inherited: Deferred[None] | None) -> None:
         if inherited is not None:
             await inherited
-        port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)
         await self._store.close()

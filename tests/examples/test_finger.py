@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+import socket
 import sys
 import unicodedata
 from pathlib import Path
@@ -219,14 +221,44 @@ def test_a_file_that_cannot_be_opened_is_told_and_found_when_it_can(serve: Any, 
 
 
 def test_it_ends_while_clients_wait(serve: Any, tmp_path: Path) -> None:
-    import socket
-
     program, port = serve(f"sqlite:///{tmp_path / 'x.sqlite3'}")
     with socket.create_connection(("127.0.0.1", port)) as waiting:
         waiting.sendall(b"ali")
         assert ask(port, b"alice\r\n").startswith(b"Login: alice")  # so the one before has been accepted
         assert program.interrupt() == 0
         assert waiting.recv(1) == b""
+    assert "Traceback" not in program.output
+
+
+def waits_for_a_lock(database: Any) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = ANY(%s)"
+    return bool(database.postgres.execute(waiting, (database.backends(),)))
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_who_has_asked_before_it_is_ended_gets_an_answer(serve: Any, database: Any) -> None:
+    program, port = serve(database.url, "--answer-within", "60")
+    assert ask(port, b"alice\r\n").startswith(b"Login: alice")
+    locking = database.connect()
+    try:
+        with locking.cursor() as cursor, socket.create_connection(("127.0.0.1", port)) as asking:
+            cursor.execute("BEGIN; LOCK TABLE finger_people")
+            asking.sendall(b"alice\r\n")
+            wait_until(lambda: waits_for_a_lock(database), "the question waits")
+            program.send_signal(signal.SIGINT)
+            wait_until(lambda: refuses(port), "nobody else is accepted")
+            cursor.execute("ROLLBACK")
+            assert asking.makefile("rb").read().startswith(b"Login: alice")
+    finally:
+        locking.close()
+    assert program.wait() == 0
     assert "Traceback" not in program.output
 
 

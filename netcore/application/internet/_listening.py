@@ -16,7 +16,7 @@ from netcore.application.internet._draining import Connections, check_seconds
 from netcore.application.service import Service
 from netcore.defer import CancelledError, Deferred
 from netcore.failure import Failure
-from netcore.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
+from netcore.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 
 __all__ = ["GRACE", "DrainingService", "StreamServerEndpointService", "after"]
 
@@ -140,6 +140,16 @@ class StreamServerEndpointService(DrainingService):
         if self._listening is None:
             self.privilegedStartService()
         super().startService()
+
+    def getHost(self) -> IAddress:
+        """Where it listens: of port 0, for example, which one that was in the end.
+
+        Raises: RuntimeError: it does not listen, or not yet.
+        """
+        port = None if self._listening is None or not self._listening.called else self._listening.result
+        if port is None:
+            raise RuntimeError(f"{self!r} does not listen: it is not started, or its port is not open")
+        return port.getHost()
 
     def stopService(self) -> Deferred[Any] | None:
         """Listen no more. Connections stay, or end: see *drain*.

@@ -8,7 +8,7 @@ from netcore._current import current_reactor
 from netcore.application.internet._listening import GRACE, DrainingService, after
 from netcore.application.service import Service
 from netcore.defer import Deferred, maybeDeferred
-from netcore.interfaces import IListeningPort
+from netcore.interfaces import IAddress, IListeningPort
 
 __all__ = [
     "MulticastServer",
@@ -47,6 +47,15 @@ class _Listening(Service):
         """
         super().privilegedStartService()
         self._port = self._listen(current_reactor() if self.reactor is None else self.reactor)
+
+    def getHost(self) -> IAddress:
+        """Where it listens: of port 0, for example, which one that was in the end.
+
+        Raises: RuntimeError: it does not listen.
+        """
+        if self._port is None:
+            raise RuntimeError(f"{self!r} does not listen")
+        return self._port.getHost()
 
     def _listen(self, reactor: Any) -> IListeningPort:
         port: IListeningPort = getattr(reactor, f"listen{self.method}")(*self.args, **self.kwargs)

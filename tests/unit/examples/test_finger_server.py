@@ -375,3 +375,22 @@ def test_a_reason_is_told_once_and_without_the_statement() -> None:
     late = DeadlineExceeded("no connection; connecting fails: OperationalError: database is locked")
     late.__cause__ = refused
     assert reason_of(late) == "DeadlineExceeded: no connection; connecting fails: OperationalError: database is locked"
+
+
+def test_who_has_not_asked_when_the_service_stops_is_not_waited_for(visit: Any, clock: Clock) -> None:
+    idle = visit()
+    idle.send(b"al")
+    idle.protocol.drain(8.0)
+    assert idle.answered == []
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_has_asked_when_the_service_stops_is_answered(store: Any, visit: Any) -> None:
+    finding: Deferred[Any] = Deferred()
+    store.answer = lambda: finding
+    busy = visit()
+    busy.send(b"alice\n")
+    busy.protocol.drain(8.0)
+    assert not busy.transport.disconnecting
+    finding.callback([ALICE])
+    assert busy.answered[0].startswith("Login: alice")

@@ -378,7 +378,7 @@ def test_a_second_stop_waits_for_the_same_end() -> None:
     assert world.service.stopService() is None
 
 
-# ------------------------------------------------------------------------------------------------------- what comes late
+# ----------------------------------------------------------------------------------------------------- what comes late
 
 
 def test_a_connection_that_comes_too_late_is_closed_unheard() -> None:
