@@ -29,11 +29,13 @@ STEPS = st.lists(
 class World:
     """A service on a network that obeys cancellations at once, later, or with a connection."""
 
-    def __init__(self, obeys: str, prepares: bool) -> None:
+    def __init__(self, obeys: str, prepares: bool, at_once: list[str]) -> None:
         self.obeys = obeys
+        self.at_once = at_once  # what happens within the next calls of `connect` and `prepare`
         self.clock = Clock()
         self.attempts: list[tuple[Deferred[Any], Any]] = []
         self.begun = 0
+        self.starts = 0
         self.open: list[Any] = []
         self.preparing: list[Deferred[None]] = []
         self.waiters: list[tuple[Deferred[Any], list[Any]]] = []
@@ -51,7 +53,12 @@ class World:
         if self.obeys == "later":  # its canceller's failure waits for a turn
             attempt.addErrback(self.later)
         self.attempts.append((attempt, protocolFactory))
+        self.happens_at_once()
         return attempt
+
+    def happens_at_once(self) -> None:
+        for step in self.at_once.pop().split(", ") if self.at_once else []:
+            self.do(step, check=False)
 
     def later(self, failure: Failure) -> Deferred[Any]:
         delayed: Deferred[Any] = Deferred(lambda _: None)
@@ -70,15 +77,18 @@ class World:
         return protocol
 
     def prepare(self, protocol: Any) -> Deferred[None]:
-        self.preparing.append(Deferred())
-        return self.preparing[-1]
+        preparing: Deferred[None] = Deferred()
+        self.preparing.append(preparing)
+        self.happens_at_once()
+        return preparing
 
     # What happens.
 
-    def do(self, step: str) -> None:
+    def do(self, step: str, check: bool = True) -> None:
         unanswered = [attempt for attempt, _ in self.attempts if not attempt.called]
         unprepared = [preparing for preparing in self.preparing if not preparing.called]
         if step == "start":
+            self.starts += 1
             self.service.startService()
         elif step == "stop":
             self.stops.append(outcome(self.service.stopService()))
@@ -102,10 +112,11 @@ class World:
         elif step == "rejected" and unprepared:
             unprepared[-1].errback(ZeroDivisionError())
         elif step == "time":
-            before = self.begun
+            before = self.begun - self.starts
             self.clock.advance(DELAY / 2)
-            assert self.begun <= before + 1, "a busy loop"
-        self.check()
+            assert self.begun - self.starts <= before + 1, "a busy loop"
+        if check:
+            self.check()
 
     def check(self) -> None:
         state = self.service._state
@@ -129,13 +140,33 @@ def outcome(deferred: Deferred[Any]) -> list[Any]:
     return found
 
 
-@given(STEPS, st.sampled_from(["at once", "with a connection", "later"]), st.booleans())
-def test_any_schedule(steps: list[str], obeys: str, prepares: bool) -> None:
-    world = World(obeys, prepares)
+AT_ONCE = st.lists(
+    st.sampled_from(
+        [
+            "accept",
+            "refuse",
+            "build",
+            "accept, lose",
+            "build, lose, accept",
+            "accept, stop",
+            "stop, accept",
+            "wait, stop",
+        ]
+        + ["stop, start", "accept, stop, start", "accept, stop, start, lose", "prepared", "rejected", "prepared, lose"]
+        + ["rejected, lose", "lose, rejected", "lose", "accept, prepared"]
+    ),
+    max_size=8,
+)
+
+
+@given(STEPS, st.sampled_from(["at once", "with a connection", "later"]), st.booleans(), AT_ONCE)
+def test_any_schedule(steps: list[str], obeys: str, prepares: bool, at_once: list[str]) -> None:
+    world = World(obeys, prepares, at_once)
     for step in steps:
         world.do(step)
 
     # It still connects, whatever has happened.
+    world.at_once.clear()
     if not world.service.running:
         world.do("start")
     found = outcome(world.service.whenConnected())

@@ -3,7 +3,7 @@
 It reports what happens, in this order at most: MADE or FAILED; after MADE, if it is asked to prepare the connection,
 PREPARED or REJECTED; at the end ENDED, once, when nothing is left of it: the endpoint has answered, and every
 connection that it has made has gone, protocols' ``connectionLost`` included. Once it was told to `leave`, it reports
-nothing but that.
+nothing but that. (What it reported before may not have been heard yet: it has no meaning any more.)
 
 Endpoints may take their time to obey a cancellation, answer all the same, connect afterwards, fail while a connection
 of theirs stands, or lose it before they answer: that is what the care here is for.
@@ -29,7 +29,7 @@ Report = Callable[[Event, Any], None]
 class Attempt:
     """Args: report: called with the event, and with the Failure of FAILED, REJECTED, and ENDED, if it has one.
 
-    Attributes: *protocol*, the user's, from MADE on.
+    Attributes: *protocol*, the user's, from MADE on; *abandoned*, whether it was told to `leave`, or has ended.
     """
 
     def __init__(self, report: Report) -> None:
@@ -41,8 +41,13 @@ class Attempt:
         self._leaving: list[Watched] = []  # those whose `connectionLost` is being called
         self._given: Watched | None = None
         self._reason: Failure | None = None  # for which that was lost
-        self._abandoned = False
+        self.abandoned = False
         self._ended = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is a connection, which is not just telling its protocol that it is lost."""
+        return self._given is not None and not self._given.lost
 
     def connect(self, endpoint: IStreamClientEndpoint, factory: IProtocolFactory) -> None:
         """Begin."""
@@ -57,16 +62,16 @@ class Attempt:
             self._report(Event.PREPARED, None)
             return
         preparing = maybeDeferred(prepare, self.protocol)
-        if not self._abandoned:
+        if not self.abandoned:
             self._preparing = preparing
         preparing.addCallbacks(self._prepared, self._rejected)
-        if self._abandoned:  # while it was being called
+        if self.abandoned:  # while it was being called
             preparing.cancel()
         del preparing  # as in `_failed`
 
     def leave(self) -> None:
         """End it, in whatever state it is."""
-        self._abandoned = True
+        self.abandoned = True
         self._stop_preparing()
         if self._connecting is not None:
             self._connecting.cancel()
@@ -78,7 +83,7 @@ class Attempt:
 
     def _made(self, protocol: Any) -> None:
         self._connecting = None
-        if self._abandoned:
+        if self.abandoned:
             self._end_if_all_has_gone()
             return
         watched: Watched | None
@@ -97,7 +102,7 @@ class Attempt:
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
-        if self._abandoned:
+        if self.abandoned:
             self._end_if_all_has_gone()
         else:
             self._report(Event.FAILED, failure)
@@ -126,12 +131,12 @@ class Attempt:
 
     def refuses(self) -> bool:
         """Whether a connection would come too late."""
-        return self._abandoned or self._given is not None
+        return self.abandoned or self._given is not None
 
     def came(self, watched: Watched) -> bool:
         """A connection stands. Returns whether it is wanted."""
         self._standing.append(watched)
-        return not self._abandoned and self._given in {None, watched}
+        return not self.abandoned and self._given in {None, watched}
 
     def leaves(self, watched: Watched) -> None:
         """A connection was lost, and its protocol is to hear of it."""
@@ -149,7 +154,7 @@ class Attempt:
         del reason  # as in `_failed`
 
     def _end_if_all_has_gone(self) -> None:
-        if self._ended or not self._abandoned or self._connecting is not None or self._standing or self._leaving:
+        if self._ended or not self.abandoned or self._connecting is not None or self._standing or self._leaving:
             return
         self._ended = True
         self._given = None  # which has this one: that would be a cycle

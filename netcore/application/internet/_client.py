@@ -118,8 +118,7 @@ class ClientService(Service):
         if failAfterFailures is not None and failAfterFailures < 1:
             raise ValueError(f"failAfterFailures is 1 or more, or None for any number; not {failAfterFailures!r}")
         wanted: Deferred[Any] = Deferred(lambda cancelled: self._waiters.pop(cancelled, None))
-        if self._state is State.CONNECTED:
-            assert self._attempt is not None
+        if self._state is State.CONNECTED and self._attempt is not None and self._attempt.stands:
             wanted.callback(self._attempt.protocol)
         elif self._state is State.STOPPED and self._refusing:
             wanted.errback(CancelledError("the service was stopped"))
@@ -137,6 +136,8 @@ class ClientService(Service):
         try:
             while self._events:
                 event, value = self._events.popleft()
+                if event in _OF_AN_ATTEMPT and (self._attempt is None or self._attempt.abandoned):
+                    continue
                 for action in self._move(event):
                     _DO[action](self, value)
         finally:
@@ -236,6 +237,8 @@ class ClientService(Service):
         stops, self._stops = self._stops, []
         self._results.extend((stopped, None) for stopped in stops)
 
+
+_OF_AN_ATTEMPT = {Event.MADE, Event.FAILED, Event.PREPARED, Event.REJECTED}
 
 _DO: dict[Action, Callable[[ClientService, Any], None]] = {
     Action.CONNECT: ClientService._connect,

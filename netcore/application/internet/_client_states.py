@@ -64,6 +64,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Action, ...]]] = {
     (_S.CONNECTING, _E.STOP): (_S.STOPPING, (_A.DISAPPOINT, _A.LEAVE)),
     (_S.CONNECTING, _E.MADE): (_S.PREPARING, (_A.PREPARE,)),
     (_S.CONNECTING, _E.FAILED): (_S.CLOSING, (_A.COUNT, _A.LEAVE)),
+    (_S.CONNECTING, _E.ENDED): (_S.WAITING, (_A.COUNT, _A.WAIT)),  # it was lost before it was looked at
     (_S.PREPARING, _E.STOP): (_S.STOPPING, (_A.DISAPPOINT, _A.LEAVE)),
     (_S.PREPARING, _E.PREPARED): (_S.CONNECTED, (_A.GIVE,)),
     (_S.PREPARING, _E.REJECTED): (_S.CLOSING, (_A.COUNT, _A.LEAVE)),

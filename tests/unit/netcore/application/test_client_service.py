@@ -29,7 +29,7 @@ TABLE: dict[Event, tuple[State | None, ...]] = {
     Event.FAILED:   (REFUSED,    CLOSING,   REFUSED,   REFUSED,  REFUSED,  REFUSED,    REFUSED,    REFUSED),
     Event.PREPARED: (REFUSED,    REFUSED,   CONNECTED, REFUSED,  REFUSED,  REFUSED,    REFUSED,    REFUSED),
     Event.REJECTED: (REFUSED,    REFUSED,   CLOSING,   REFUSED,  REFUSED,  REFUSED,    REFUSED,    REFUSED),
-    Event.ENDED:    (REFUSED,    REFUSED,   WAITING,   WAITING,  WAITING,  REFUSED,    STOPPED,    CONNECTING),
+    Event.ENDED:    (REFUSED,    WAITING,   WAITING,   WAITING,  WAITING,  REFUSED,    STOPPED,    CONNECTING),
     Event.DUE:      (REFUSED,    REFUSED,   REFUSED,   REFUSED,  REFUSED,  CONNECTING, REFUSED,    REFUSED),
 }  # fmt: skip
 CASES = [
@@ -200,6 +200,20 @@ def test_a_lost_connection_is_made_anew() -> None:
     world.network.accept()
     assert waiting == world.built[1:]
     assert world.network.most_open == 1
+
+
+def test_who_asks_while_the_protocol_hears_of_its_end_waits_for_the_next() -> None:
+    world = World().start()
+    asked: list[Any] = []
+    transport = world.network.accept()
+    world.built[0].connectionLost = lambda reason: asked.append(  # type: ignore[method-assign,assignment,misc]
+        outcome(world.service.whenConnected())
+    )
+    transport.end()
+    assert asked == [[]]
+    world.clock.advance(10)
+    world.network.accept()
+    assert asked == [[world.built[1]]]
 
 
 def test_an_endpoint_that_raises_or_answers_nonsense_has_failed() -> None:
