@@ -301,17 +301,22 @@ class Cooperator:
             self._reschedule()
 
     def _reschedule(self) -> None:
-        if self.running and self._queue and not self._scheduled and not self._stepping:
+        if self.running and self._queue and not self._stepping and not self._is_scheduled():
             self._scheduled = True
             self._step_call = self._schedule(self._step)
 
     def _unschedule(self) -> None:
         """There is nothing to be done: no timer is left behind."""
         self._queue.clear()
-        call, self._step_call = self._step_call, None
-        if self._scheduled and hasattr(call, "cancel"):
+        if self._is_scheduled() and hasattr(self._step_call, "cancel"):
             self._scheduled = False
-            call.cancel()
+            self._step_call.cancel()
+        self._step_call = None
+
+    def _is_scheduled(self) -> bool:
+        """Whether a step is to come. A reactor that is disposed of cancels its timers."""
+        active = getattr(self._step_call, "active", None)
+        return self._scheduled and (active is None or active())
 
 
 _cooperators: WeakKeyDictionary[Any, Cooperator] = WeakKeyDictionary()

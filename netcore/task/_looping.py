@@ -106,9 +106,7 @@ class LoopingCall:
         self.running = False
         if self._calling is self._deferred:  # the function is at it, and _called() ends the loop
             return
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._unschedule()
         self._end()
 
     def reset(self) -> None:
@@ -122,8 +120,7 @@ class LoopingCall:
         self._moment = 0
         # Moments that have come since the last call count, on the new grid: none if there was no call yet.
         self._counted = 0 if self._counted_at is None else self._now(self._counted_at)
-        if self._call is not None:
-            self._call.cancel()
+        if self._unschedule():
             self._schedule()
 
     def _make_call(self) -> None:
@@ -180,6 +177,13 @@ class LoopingCall:
             following = max(self._moment, self._now(now)) + 1
             delay = max(0.0, self._start + following * self.interval - now)
         self._call = self._context.run(self._time.callLater, delay, self._come)
+
+    def _unschedule(self) -> bool:
+        """Forget the next call. Returns whether one was to come."""
+        call, self._call = self._call, None
+        if call is not None and call.active():  # a reactor that is disposed of cancels its timers
+            call.cancel()
+        return call is not None
 
     def _come(self) -> None:
         assert self._time is not None

@@ -29,7 +29,7 @@ STEPS = st.lists(
 class World:
     """A service on a network that obeys cancellations at once, later, or with a connection."""
 
-    def __init__(self, obeys: str, prepares: bool, at_once: list[str]) -> None:
+    def __init__(self, obeys: str, prepares: bool, at_once: list[list[str]]) -> None:
         self.obeys = obeys
         self.at_once = at_once  # what happens within the next calls of `connect` and `prepare`
         self.clock = Clock()
@@ -57,7 +57,7 @@ class World:
         return attempt
 
     def happens_at_once(self) -> None:
-        for step in self.at_once.pop().split(", ") if self.at_once else []:
+        for step in self.at_once.pop() if self.at_once else []:
             self.do(step, check=False)
 
     def later(self, failure: Failure) -> Deferred[Any]:
@@ -140,27 +140,16 @@ def outcome(deferred: Deferred[Any]) -> list[Any]:
     return found
 
 
-AT_ONCE = st.lists(
-    st.sampled_from(
-        [
-            "accept",
-            "refuse",
-            "build",
-            "accept, lose",
-            "build, lose, accept",
-            "accept, stop",
-            "stop, accept",
-            "wait, stop",
-        ]
-        + ["stop, start", "accept, stop, start", "accept, stop, start, lose", "prepared", "rejected", "prepared, lose"]
-        + ["rejected, lose", "lose, rejected", "lose", "accept, prepared"]
-    ),
-    max_size=8,
+AT_ONCE = ["start", "stop", "wait", "build", "accept", "refuse", "lose", "prepared", "rejected"]
+
+
+@given(
+    STEPS,
+    st.sampled_from(["at once", "with a connection", "later"]),
+    st.booleans(),
+    st.lists(st.lists(st.sampled_from(AT_ONCE), max_size=4), max_size=8),
 )
-
-
-@given(STEPS, st.sampled_from(["at once", "with a connection", "later"]), st.booleans(), AT_ONCE)
-def test_any_schedule(steps: list[str], obeys: str, prepares: bool, at_once: list[str]) -> None:
+def test_any_schedule(steps: list[str], obeys: str, prepares: bool, at_once: list[list[str]]) -> None:
     world = World(obeys, prepares, at_once)
     for step in steps:
         world.do(step)

@@ -200,9 +200,9 @@ class ClientService(Service):
         self._handle(Event.DUE)
 
     def _wait_no_more(self, _: Any) -> None:
-        if self._timer is not None:
+        if self._timer is not None and self._timer.active():  # a reactor that is disposed of cancels its timers
             self._timer.cancel()
-            self._timer = None
+        self._timer = None
 
     def _give(self, _: Any) -> None:
         assert self._attempt is not None

@@ -146,7 +146,9 @@ class StreamServerEndpointService(DrainingService):
 
         Raises: RuntimeError: it does not listen, or not yet.
         """
-        port = None if self._listening is None or not self._listening.called else self._listening.result
+        port: IListeningPort | None = None
+        if self._listening is not None and self._listening.called:
+            port = self._listening.result
         if port is None:
             raise RuntimeError(f"{self!r} does not listen: it is not started, or its port is not open")
         return port.getHost()

@@ -355,6 +355,21 @@ def test_a_scheduler_may_return_nothing_and_call_when_all_is_over() -> None:
     assert len(steps) == 1
 
 
+def test_a_step_that_was_cancelled_by_others_is_asked_for_again() -> None:
+    world = World()
+    task = world.cooperator.cooperate(world.work("a"))
+    for call in world.clock.getDelayedCalls():  # as a reactor does that is disposed of
+        call.cancel()
+    world.cooperator.cooperate(world.work("b"))
+    world.step()
+    assert world.done == ["a"]
+    for call in world.clock.getDelayedCalls():
+        call.cancel()
+    done = outcome(task.whenDone())
+    world.cooperator.stop()
+    assert isinstance(done[0], SchedulerStopped)
+
+
 def test_a_predicate_that_raises_stops_nothing_for_good() -> None:
     world = World()
     world.cooperator.cooperate(world.work("a"))

@@ -292,6 +292,27 @@ class TestLoopingCall:
         clock.advance(3.5)
         assert counts == [1] * 6 + [3]
 
+    def test_with_count_counts_what_passed_before_a_reset_as_well(self, clock: Clock) -> None:
+        counts: list[int] = []
+        loop = LoopingCall.withCount(counts.append)
+        loop.clock = clock
+        loop.start(1)
+        clock.rightNow = 5.5
+        loop.reset()
+        clock.advance(1)
+        assert counts == [1, 6]  # of the six and a half seconds
+        loop.stop()
+
+    def test_a_loop_whose_call_others_have_cancelled_can_be_stopped(self, clock: Clock) -> None:
+        loop = LoopingCall(list)
+        loop.clock = clock
+        ended: list[Any] = []
+        loop.start(1).addBoth(ended.append)
+        for call in clock.getDelayedCalls():  # as a reactor does that is disposed of
+            call.cancel()
+        loop.stop()
+        assert ended == [loop]
+
     @pytest.mark.parametrize("now", [True, False])
     def test_stopped_and_started_again_inside_the_function_it_is_a_new_run(self, clock: Clock, now: bool) -> None:
         results: list[Any] = []

@@ -516,6 +516,14 @@ def test_stopping_ends_the_wait_for_the_next_attempt() -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_a_service_whose_timer_others_have_cancelled_stops() -> None:
+    world = World().start()
+    world.network.refuse()
+    for call in world.clock.getDelayedCalls():  # as a reactor does that is disposed of
+        call.cancel()
+    assert outcome(world.service.stopService()) == [None]
+
+
 def test_a_service_that_never_ran_has_stopped_and_disappoints_those_who_wait() -> None:
     world = World()
     waiting = outcome(world.service.whenConnected())

@@ -96,6 +96,23 @@ def test_it_can_be_started_again() -> None:
     assert endpoint.answers == []
 
 
+def test_it_says_where_it_listens_while_it_does() -> None:
+    port: Any = Port()
+    port.getHost = lambda: "here"
+    opening: Deferred[Any] = Deferred()
+    service = StreamServerEndpointService(Endpoint(opening), FACTORY)
+    with pytest.raises(RuntimeError, match="does not listen"):
+        service.getHost()
+    service.startService()
+    with pytest.raises(RuntimeError, match="does not listen"):
+        service.getHost()
+    opening.callback(port)
+    assert service.getHost() == "here"
+    outcome(service.stopService())
+    with pytest.raises(RuntimeError, match="does not listen"):
+        service.getHost()
+
+
 def test_stopping_a_stopped_one_does_nothing() -> None:
     assert StreamServerEndpointService(Endpoint(), FACTORY).stopService() is None
 
