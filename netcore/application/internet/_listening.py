@@ -66,7 +66,8 @@ class DrainingService(Service):
             run.whenGone().addCallback(lambda _: self._runs.remove(run))
         gone: Deferred[None] | None = None
         for each in self._runs:
-            gone = after(gone, each.whenGone())
+            if each is not self._accepting:  # who is told that connections end may start the service again
+                gone = after(gone, each.whenGone())
         return gone
 
 
@@ -110,6 +111,9 @@ class StreamServerEndpointService(DrainingService):
         self._clock = clock
         self._raiseSynchronously = False
         self._listening: Deferred[IListeningPort | None] | None = None  # None: stopped
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.endpoint!r}>"
 
     def privilegedStartService(self) -> None:
         """Listen.

@@ -40,13 +40,17 @@ class _Listening(Service):
         self.kwargs = kwargs
         self._port: IListeningPort | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.args!r}>"
+
     def privilegedStartService(self) -> None:
         """Listen.
 
         Raises: netcore.error.CannotListenError, and what else the reactor's method raises.
         """
         super().privilegedStartService()
-        self._port = self._listen(current_reactor() if self.reactor is None else self.reactor)
+        reactor = current_reactor() if self.reactor is None else self.reactor
+        self._port = self._listen(reactor, *self.args, **self.kwargs)
 
     def getHost(self) -> IAddress:
         """Where it listens: of port 0, for example, which one that was in the end.
@@ -57,8 +61,8 @@ class _Listening(Service):
             raise RuntimeError(f"{self!r} does not listen")
         return self._port.getHost()
 
-    def _listen(self, reactor: Any) -> IListeningPort:
-        port: IListeningPort = getattr(reactor, f"listen{self.method}")(*self.args, **self.kwargs)
+    def _listen(self, reactor: Any, *args: Any, **kwargs: Any) -> IListeningPort:
+        port: IListeningPort = getattr(reactor, f"listen{self.method}")(*args, **kwargs)
         return port
 
     def startService(self) -> None:
@@ -89,20 +93,17 @@ class _ListeningForStreams(_Listening, DrainingService):
         DrainingService.__init__(self, kwargs.pop("drain", None), kwargs.pop("grace", GRACE))
         super().__init__(*args, **kwargs)
 
-    def _listen(self, reactor: Any) -> IListeningPort:
-        given = self.args, self.kwargs
-        if self._drain is not None:
-            if len(self.args) > 1:
-                self.args = (self.args[0], self._accept(self.args[1], reactor), *self.args[2:])
-            elif "factory" in self.kwargs:
-                self.kwargs = {**self.kwargs, "factory": self._accept(self.kwargs["factory"], reactor)}
+    def _listen(self, reactor: Any, *args: Any, **kwargs: Any) -> IListeningPort:
+        if len(args) > 1:
+            where, factory, *others = args
+            args = (where, self._accept(factory, reactor), *others)
+        elif "factory" in kwargs:
+            kwargs["factory"] = self._accept(kwargs["factory"], reactor)
         try:
-            return super()._listen(reactor)
+            return super()._listen(reactor, *args, **kwargs)
         except BaseException:
             self._end_connections()
             raise
-        finally:
-            self.args, self.kwargs = given
 
     def stopService(self) -> Deferred[Any] | None:
         """Listen no more. Connections stay, or end: see *drain*, as of `StreamServerEndpointService`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ class TimerService(Service):
     Args:
         step: seconds from call to call.
         callable: the function; *args* and *kwargs* its arguments. A Deferred that it returns is waited for.
+    Raises: ValueError: *step* is negative.
     Attributes: *step*; *call*, the function and its arguments; *clock*, None for the current reactor, may be set before
         the service is started.
     """
@@ -34,6 +36,8 @@ class TimerService(Service):
     clock: IReactorTime | None = None
 
     def __init__(self, step: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        if not 0 <= step < math.inf:
+            raise ValueError(f"step is 0 or more seconds, not {step!r}")
         self.step = step
         self.call = (callable, args, kwargs)
         # One for all starts: so no call begins before the last of the start before has ended.
@@ -47,11 +51,13 @@ class TimerService(Service):
     def startService(self) -> None:
         """Make the first call.
 
-        Raises: RuntimeError: it runs. ValueError: *step* is negative.
+        Raises: RuntimeError: it runs.
         """
+        if self._loop.running:
+            raise RuntimeError(f"{self!r} runs already")
+        super().startService()  # before the first call, which may stop it
         self._loop.clock = self.clock
         self._ended = self._loop.start(self.step, now=True).addErrback(self._failed)
-        super().startService()
 
     def _failed(self, failure: Failure) -> None:
         log_failure(log, failure, "%r failed, and is called no more by %r", self.call[0], self)

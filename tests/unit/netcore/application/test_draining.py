@@ -365,6 +365,26 @@ def test_who_is_told_may_be_in_a_hurry() -> None:
     assert stopped == [None]
 
 
+def test_who_is_told_may_start_the_service_again() -> None:
+    world: World
+
+    class Restarting(Polite):
+        def drain(self, seconds: float) -> None:
+            world.service.startService()
+
+    world = World(Restarting)
+    transport = world.network.connect()
+    first = world.network.ports[0]
+    stopped: list[Any] = []
+    world.service.stopService().addBoth(stopped.append)  # type: ignore[union-attr]
+    first.closing.callback(None)
+    transport.end()
+    assert stopped == [None]
+    assert world.service.running
+    assert world.service.connections == 0
+    assert world.stop() == [None]
+
+
 def test_a_second_stop_waits_for_the_same_end() -> None:
     world = World()
     transport = world.network.connect()

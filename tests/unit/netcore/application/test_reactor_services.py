@@ -10,7 +10,7 @@ import pytest
 from netcore.application import internet
 from netcore.application.internet import CooperatorService, TimerService
 from netcore.application.service import MultiService
-from netcore.defer import Deferred
+from netcore.defer import Deferred, succeed
 from netcore.error import CannotListenError
 from netcore.task import Clock, SchedulerStopped
 
@@ -172,6 +172,20 @@ def test_a_timer_service_calls_from_its_start_to_its_end() -> None:
     with pytest.raises(RuntimeError):
         timed.service.startService()
     outcome(timed.service.stopService())
+
+
+def test_the_first_call_may_stop_the_service() -> None:
+    timed = Timed()
+    timed.answer = lambda: outcome(timed.service.stopService() or succeed(None))
+    timed.service.startService()
+    assert not timed.service.running
+    assert timed.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("step", [-1, float("nan"), float("inf")])
+def test_seconds_that_cannot_be_waited_for_are_refused(step: float) -> None:
+    with pytest.raises(ValueError, match="step is 0 or more"):
+        TimerService(step, print)
 
 
 def test_stopping_a_timer_service_waits_for_the_call_being_made() -> None:
