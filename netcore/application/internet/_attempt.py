@@ -27,8 +27,11 @@ Report = Callable[[Event, Any], None]
 
 
 class Attempt:
-    """Args: report: called with the event, and with the Failure of FAILED, REJECTED, and ENDED, if it has one.
+    """See above.
 
+    Args:
+        report: called with what happens, and with a Failure: of FAILED and REJECTED the reason, of ENDED that for which
+            the connection was lost, if there was one. Else with None.
     Attributes: *protocol*, the user's, from MADE on; *abandoned*, whether it was told to `leave`, or has ended.
     """
 
@@ -76,7 +79,8 @@ class Attempt:
         if self._connecting is not None:
             self._connecting.cancel()
         for watched in list(self._standing):
-            watched.transport.loseConnection()
+            if not watched.lost:
+                watched.transport.loseConnection()
         self._end_if_all_has_gone()
 
     # The endpoint's answer.

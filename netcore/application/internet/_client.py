@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from netcore._current import current_reactor
-from netcore._log import log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.application.internet._attempt import Attempt
 from netcore.application.internet._backoff import backoffPolicy
 from netcore.application.internet._client_states import TRANSITIONS, Action, Event, State
@@ -191,7 +191,9 @@ class ClientService(Service):
                 if 0 <= delay < math.inf:
                     return delay
                 raise ValueError(f"a delay is 0 or more seconds, not {delay!r}")
-            except Exception:
+            except ENDS_THE_PROGRAM:
+                raise
+            except BaseException:  # CancelledError too
                 log_failure(log, Failure(), "%r was asked for a delay by %r", self._policy, self)
         return _default_policy(self._failures)
 

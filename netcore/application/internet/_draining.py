@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 from weakref import WeakSet
@@ -141,9 +141,9 @@ class Connections:
         for watched in self:
             transport = watched.transport
             if aborting:  # where a transport has no such thing, it has been told to close
-                getattr(transport, "abortConnection", transport.loseConnection)()
+                self._call(getattr(transport, "abortConnection", transport.loseConnection))
             else:
-                transport.loseConnection()
+                self._call(transport.loseConnection)
         self._go_on()
 
     def _end(self, event: _Event) -> None:
@@ -169,17 +169,21 @@ class Connections:
         while thing is not None and not provides(thing, IDrainable):
             thing = getattr(thing, within, None)
         if thing is not None:
-            try:
-                thing.drain(self._seconds[_State.FINISHING])
-            except ENDS_THE_PROGRAM:
-                raise
-            except BaseException:  # CancelledError too
-                log_failure(log, Failure(), "drain of %r raised", thing)
+            self._call(thing.drain, self._seconds[_State.FINISHING])
+
+    def _call(self, method: Callable[..., object], *args: object) -> None:
+        """What one of many raises is logged: the others, and the end, come all the same."""
+        try:
+            method(*args)
+        except ENDS_THE_PROGRAM:
+            raise
+        except BaseException:  # CancelledError too
+            log_failure(log, Failure(), "%r raised, when %r stopped", method, self._whose)
 
     def __iter__(self) -> Iterator[Watched]:
-        """Those that stand, also when others go, or these, meanwhile."""
+        """Those that stand, each when its turn comes: one may end another."""
         for watched in list(self._connections):
-            if watched in self._connections:
+            if not watched.lost:
                 yield watched
 
     def _move(self, event: _Event) -> None:

@@ -328,6 +328,21 @@ def test_connections_that_end_within_the_close_are_gone() -> None:
     assert world.waits == 0
 
 
+def test_a_transport_that_raises_keeps_nobody_from_the_end(logged: Any) -> None:
+    world = World()
+    transports = [world.network.connect() for _ in range(3)]
+    transports[0].loseConnection = lambda: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+    stopped = world.stop()
+    world.clock.advance(10)
+    logged.take(ZeroDivisionError)
+    assert [transport.disconnecting for transport in transports] == [False, True, True]
+    world.clock.advance(5)
+    for transport in transports:
+        assert transport.aborted
+        transport.end()
+    assert stopped == [None]
+
+
 # --------------------------------------------------------------------------------------------------------- in a hurry
 
 
@@ -383,6 +398,24 @@ def test_who_is_told_may_start_the_service_again() -> None:
     assert world.service.running
     assert world.service.connections == 0
     assert world.stop() == [None]
+
+
+def test_a_hurry_while_a_protocol_hears_of_its_end() -> None:
+    world: World
+
+    class Hasty(Talk):
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            world.service.hurry()
+
+    world = World(Hasty)
+    ends, stands = world.network.connect(), world.network.connect()
+    stopped = world.stop()
+    ends.end()
+    assert stands.disconnecting
+    assert stopped == []
+    stands.end()
+    assert stopped == [None]
+    assert world.waits == 0
 
 
 def test_a_second_stop_waits_for_the_same_end() -> None:
