@@ -370,6 +370,23 @@ def test_a_step_that_was_cancelled_by_others_is_asked_for_again() -> None:
     assert isinstance(done[0], SchedulerStopped)
 
 
+def test_what_is_yielded_by_one_that_was_stopped_from_within_may_still_fail() -> None:
+    world = World()
+    task: CooperativeTask[Any]
+    waited: Deferred[None] = Deferred()
+
+    def work() -> Iterator[Any]:
+        task.stop()
+        yield waited
+
+    task = world.cooperator.cooperate(work())
+    stopped = outcome(task.whenDone())
+    world.step()
+    waited.errback(Failure(ZeroDivisionError()))
+    assert isinstance(stopped[0], TaskStopped)
+    assert "TaskStopped" in repr(task)
+
+
 def test_a_predicate_that_raises_stops_nothing_for_good() -> None:
     world = World()
     world.cooperator.cooperate(world.work("a"))

@@ -19,3 +19,7 @@ def test_the_code_whose_types_are_asserted_works() -> None:
 
 def test_protocols_are_built_as_their_types_say() -> None:
     runpy.run_path(str(ROOT / "tests/typing/netcore_protocols.py"))["check"]()
+
+
+def test_the_tasks_whose_types_are_asserted_work() -> None:
+    runpy.run_path(str(ROOT / "tests/typing/netcore_tasks.py"))["check"]()

@@ -356,6 +356,16 @@ def test_cancelling_a_waiter_ends_the_wait_and_nothing_else() -> None:
     assert stays == world.built
 
 
+def test_one_that_is_given_its_connection_may_cancel_another() -> None:
+    world = World().start()
+    first, second = world.service.whenConnected(), world.service.whenConnected()
+    first.addCallback(lambda _: second.cancel())
+    found = outcome(second)
+    world.network.accept()
+    assert isinstance(found[0], CancelledError)
+    assert world.state is CONNECTED
+
+
 def test_what_is_no_function_is_refused() -> None:
     for name in ("retryPolicy", "prepareConnection"):
         with pytest.raises(TypeError, match=f"{name} is a function"):
@@ -464,6 +474,48 @@ def test_a_preparation_that_does_not_obey_keeps_nobody_waiting() -> None:
     assert stopped == [None]
     inner.callback(None)
     assert world.state is STOPPED
+
+
+def test_a_connection_may_be_lost_while_prepare_is_being_called() -> None:
+    world: World
+    preparing: Deferred[None] = Deferred()
+
+    def prepare(protocol: Any) -> Deferred[None]:
+        world.network.open[0].end()
+        return preparing
+
+    world = World(prepareConnection=prepare).start()
+    waiting = outcome(world.service.whenConnected(1))
+    world.network.attempts[0].callback(world.network.build())
+    assert preparing.called
+    assert isinstance(waiting[0], ConnectionDone)
+    assert world.state is WAITING
+
+
+def test_what_happened_before_the_service_heard_that_it_was_stopped_means_nothing() -> None:
+    """Within `connect`: the connection stands, and its protocol stops the service."""
+    world: World
+
+    class AtOnce(Network):
+        def connect(self, factory: Any) -> Deferred[Any]:
+            attempt = super().connect(factory)
+            attempt.callback(self.build())
+            return attempt
+
+    class Stopping(Talk):
+        def connectionMade(self) -> None:
+            stopped.append(outcome(world.service.stopService()))
+
+    stopped: list[Any] = []
+    network = AtOnce()
+    world = World(network)
+    world.service._factory = Factory.forProtocol(Stopping)
+    world.start()
+    (transport,) = network.open
+    assert transport.disconnecting
+    assert world.state is STOPPING
+    transport.end()
+    assert stopped == [[None]]
 
 
 def test_the_service_may_be_stopped_by_prepare_itself() -> None:
