@@ -2,7 +2,7 @@
 
 A step is taken when the time of the one before is up, or earlier if somebody is in a hurry; when the last connection
 has gone, that is the end. The end comes in any case: a connection that tells nothing of its own, although it was
-aborted, is given up.
+aborted, is given up. The factory is in use until then: it is not stopped with the port, but afterwards.
 
 Connections are known weakly, by what stands in their transports' way in (`_watched`). A protocol that puts another in
 its place there, without passing on what it hears, takes the connection out of the service's sight: then it is no more
@@ -66,6 +66,13 @@ def check_seconds(drain: float | None, grace: float) -> None:
             raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
 
 
+class _LongerUsed(WatchingFactory):
+    """A factory that connections use after the port does not any more."""
+
+    def doStop(self) -> None:
+        self._watcher.at_the_end(super().doStop)
+
+
 class Connections:
     """Those that were made to a service between one start and the next.
 
@@ -88,6 +95,7 @@ class Connections:
         self._state = _State.SERVING
         self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
+        self._at_the_end: list[Callable[[], object]] = []
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -95,16 +103,26 @@ class Connections:
     @property
     def factory(self) -> Any:
         """What to listen with."""
-        return WatchingFactory(self._factory, self)
+        return _LongerUsed(self._factory, self)
 
-    def stop(self) -> None:
-        """Have them end."""
+    def close(self) -> None:
+        """Take no more of them; call it before the port is closed, and `end` after that."""
         self._move(_Event.STOP)
+
+    def end(self) -> None:
+        """Have them end."""
         self._tell()
         self._go_on()
 
+    def at_the_end(self, call: Callable[[], object]) -> None:
+        """Call *call* when all have gone; at once, if they are not to end or have."""
+        if self._state in self._seconds:
+            self._at_the_end.append(call)
+        else:
+            call()
+
     def whenGone(self) -> Deferred[None]:
-        """After `stop`: a Deferred that fires when all have gone, or were given up."""
+        """After `close`: a Deferred that fires when all have gone, or were given up."""
         gone: Deferred[None] = Deferred()
         if self._state is _State.GONE:
             gone.callback(None)
@@ -113,7 +131,7 @@ class Connections:
         return gone
 
     def hurry(self) -> None:
-        """Take the next step now. Nothing happens before `stop`, and when all have gone."""
+        """Take the next step now. Nothing happens before `close`, and when all have gone."""
         if self._state in self._seconds:
             self._next()
 
@@ -149,6 +167,9 @@ class Connections:
     def _end(self, event: _Event) -> None:
         self._stop_timer()
         self._move(event)
+        calls, self._at_the_end = self._at_the_end, []
+        for call in calls:
+            self._call(call)
         waiting, self._waiting = self._waiting, []
         for gone in waiting:
             gone.callback(None)

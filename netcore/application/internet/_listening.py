@@ -58,11 +58,19 @@ class DrainingService(Service):
         self._runs.append(self._accepting)
         return self._accepting.factory
 
+    def _take_no_more(self) -> None:
+        """The port is about to be closed."""
+        if self._accepting is not None and not self._accepting.refuses():
+            self._accepting.close()
+
     def _end_connections(self) -> Deferred[None] | None:
-        """Have them end. Returns: Deferred firing when all have gone; None if there is nothing to wait for."""
+        """Have them end, after `_take_no_more`.
+
+        Returns: Deferred firing when all have gone; None if there is nothing to wait for.
+        """
         run, self._accepting = self._accepting, None
         if run is not None:
-            run.stop()
+            run.end()
             run.whenGone().addCallback(lambda _: self._runs.remove(run))
         gone: Deferred[None] | None = None
         for each in self._runs:
@@ -90,7 +98,8 @@ class StreamServerEndpointService(DrainingService):
         factory: what builds the protocols.
         drain: what becomes of connections when the service stops. None: they stay, as in Twisted. A number: they may
             finish for so many seconds (protocols that want to know provide `IDrainable`); those that stand then are
-            closed (``loseConnection``), and aborted *grace* seconds later (``abortConnection``).
+            closed (``loseConnection``), and aborted *grace* seconds later (``abortConnection``). *factory* is stopped
+            (``doStop``) when they have gone.
         grace: as said.
         clock: whose seconds; default: this thread's reactor.
     Raises: ValueError: negative seconds.
@@ -132,6 +141,7 @@ class StreamServerEndpointService(DrainingService):
         listening: Deferred[IListeningPort | None] | None = None
         listening = self.endpoint.listen(self._accept(self.factory, self._clock)).addErrback(failed)
         if raised:
+            self._take_no_more()
             self._end_connections()
             raised[0].raiseException()
         self._listening = listening
@@ -166,6 +176,7 @@ class StreamServerEndpointService(DrainingService):
             at once), and connections that are to end have gone; or None if there is nothing to wait for.
         """
         ending = super().stopService()
+        self._take_no_more()
         closed: Deferred[Any] | None
         listening, closed = self._listening, None
         self._listening = None

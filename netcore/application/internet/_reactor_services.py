@@ -102,6 +102,7 @@ class _ListeningForStreams(_Listening, DrainingService):
         try:
             return super()._listen(reactor, *args, **kwargs)
         except BaseException:
+            self._take_no_more()
             self._end_connections()
             raise
 
@@ -111,6 +112,7 @@ class _ListeningForStreams(_Listening, DrainingService):
         Returns: Deferred firing when the port is closed, what runs in scopes of the service has ended, and connections
             that are to end have gone; or None if there is nothing to wait for.
         """
+        self._take_no_more()
         return after(super().stopService(), self._end_connections())
 
 

@@ -235,6 +235,46 @@ def test_the_port_is_closed_first_and_waited_for() -> None:
     assert stopped == [None]
 
 
+class Used(Factory[Any]):
+    """Notes whether it is in use."""
+
+    noisy = False
+    protocol = Talk
+    used = False
+
+    def startFactory(self) -> None:
+        self.used = True
+
+    def stopFactory(self) -> None:
+        self.used = False
+
+
+def test_the_factory_is_in_use_until_its_last_connection_has_gone() -> None:
+    factory = Used()
+    world = World(factory=factory)
+    world.network.factory.doStart()
+    transport = world.network.connect()
+    stopped: list[Any] = []
+    world.network.ports[0].stopListening = world.network.factory.doStop  # type: ignore[method-assign]
+    world.service.stopService().addBoth(stopped.append)  # type: ignore[union-attr]
+    assert factory.used
+    transport.end()
+    assert not factory.used
+    assert stopped == [None]
+
+
+def test_a_factory_whose_port_closes_for_another_reason_is_stopped_with_it() -> None:
+    factory = Used()
+    world = World(factory=factory)
+    world.network.factory.doStart()
+    world.network.factory.doStop()
+    assert not factory.used
+    world.network.factory.doStart()
+    world.stop()
+    world.network.factory.doStop()
+    assert not factory.used
+
+
 def test_a_service_without_connections_stops_at_once() -> None:
     assert World().stop() == [None]
 
@@ -416,6 +456,18 @@ def test_a_hurry_while_a_protocol_hears_of_its_end() -> None:
     stands.end()
     assert stopped == [None]
     assert world.waits == 0
+
+
+def test_it_may_be_stopped_again_while_its_port_is_closed() -> None:
+    world = World()
+    transport = world.network.connect()
+    inner: list[Any] = []
+    outer: list[Any] = []
+    port: Any = world.network.ports[0]
+    port.stopListening = lambda: world.service.stopService().addBoth(inner.append)  # type: ignore[union-attr]
+    world.service.stopService().addBoth(outer.append)  # type: ignore[union-attr]
+    transport.end()
+    assert inner == outer == [None]
 
 
 def test_a_second_stop_waits_for_the_same_end() -> None:
