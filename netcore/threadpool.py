@@ -22,6 +22,7 @@ import itertools
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -39,6 +40,15 @@ OnResult = Callable[[bool, Any], object]
 _Job = tuple[Context, OnResult | None, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 _numbers = itertools.count(1)
+_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+_pools_lock = threading.Lock()
+
+
+def _jobs() -> int:
+    """How many jobs are being done, or wait for a thread, in all pools of this process. (Virtual time asks.)"""
+    with _pools_lock:
+        pools = list(_pools)
+    return sum(pool._at_work() for pool in pools)
 
 
 class _State(Enum):
@@ -108,6 +118,9 @@ class ThreadPool:
         self._queue: deque[_Job] = deque()
         self._idle: list[_Worker] = []
         self._when_stopped: list[Callable[[], object]] = []
+        self._told: list[Callable[[], object]] = []  # until they have been
+        with _pools_lock:
+            _pools.add(self)
 
     @property
     def started(self) -> bool:
@@ -190,6 +203,12 @@ class ThreadPool:
             busy = ", ".join(thread.name for thread in self.threads if thread not in idle) or "none"
             summary = repr(self)
         logger.info("%s; at work: %s", summary, busy)
+
+    def _at_work(self) -> int:
+        """How many jobs are being done, or wait for a thread. Telling that it has stopped is one too."""
+        with self._lock:
+            waiting = 0 if self._state is _State.NEW else len(self._queue)
+            return waiting + len(self.threads) - len(self._idle) + len(self._told)
 
     def _begin_stop(self, when_stopped: Callable[[], object] | None) -> list[threading.Thread]:
         with self._lock:
@@ -286,8 +305,8 @@ class ThreadPool:
             return []
         if self._state is _State.STOPPING:
             self._move(_Event.ENDED)
-        told, self._when_stopped = self._when_stopped, []
-        return told
+        self._told, self._when_stopped = self._when_stopped, []
+        return self._told
 
     def __repr__(self) -> str:
         return (
@@ -302,13 +321,15 @@ def _check(least: int, most: int) -> None:
 
 
 def _tell(told: list[Callable[[], object]]) -> None:
-    for when_stopped in told:
+    while told:
         try:
-            when_stopped()
+            told[0]()
         except ENDS_THE_PROGRAM:
             raise
         except BaseException:  # CancelledError too
-            log_failure(logger, Failure(), "%r, told that a thread pool has stopped, raised", when_stopped)
+            log_failure(logger, Failure(), "%r, told that a thread pool has stopped, raised", told[0])
+        finally:
+            del told[0]
 
 
 def _perform(

@@ -108,7 +108,14 @@ def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[..., Any], 
         return ensureDeferred(cast("Deferred[Any]", result)) if inspect.isawaitable(result) else result
 
     def begin() -> None:
-        maybeDeferred(call).addBoth(results.put)
+        if isinstance(reactor, Reactor):
+            reactor._owed += 1
+        maybeDeferred(call).addBoth(give)
+
+    def give(result: Any) -> None:
+        if isinstance(reactor, Reactor):
+            reactor._owed -= 1  # first: from here on the thread does not wait for the reactor
+        results.put(result)
 
     def let_go() -> None:
         results.put(Failure(ReactorNotRunning(f"the reactor was disposed of before {f!r} had a result")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ class Calls(Part):
 
     def seconds(self) -> float:
         """The monotonic clock, in seconds."""
-        return time.monotonic()
+        return self._turns.timers.seconds()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> DelayedCall:
         """Call *callable* after *delay* seconds, in the caller's context (contextvars), from the event loop.

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netcore.reactors._turns import Turns
 
-__all__ = ["call_at_end", "end_tasks", "is_ending", "kept_by", "let_keep", "turn"]
+__all__ = ["call_at_end", "end_tasks", "is_ending", "is_virtual", "kept_by", "let_keep", "seconds_of", "turn"]
 
 _KEPT = "_netcore_reactor"
+_VIRTUAL = "_netcore_virtual"
 _LONGEST = 24 * 3600.0  # that a loop is asked to wait: see `_turns`
 _ENDING = frozenset({"shutdown_asyncgens", "shutdown_default_executor"})
 
@@ -93,6 +95,16 @@ async def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
             loop.call_exception_handler(what)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether *loop* never waits: its time is virtual (`netcore.testing.network`)."""
+    return bool(getattr(loop, _VIRTUAL, False))
+
+
+def seconds_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The clock of reactors on *loop*: the monotonic one, unless the time of the loop itself is virtual."""
+    return loop.time if is_virtual(loop) else time.monotonic
 
 
 def kept_by(loop: asyncio.AbstractEventLoop) -> Any:

@@ -47,6 +47,13 @@ class Part:
 
     # For transports.
 
+    def _new_socket(self, family: int) -> socket.socket:
+        """A stream socket. (`netcore.testing.network` has other ones.)
+
+        Raises: OSError.
+        """
+        return socket.socket(family, socket.SOCK_STREAM)
+
     def _keep(self, thing: Closable) -> None:
         """*thing* holds a descriptor: close it at shutdown."""
         self._open[thing] = None

@@ -135,6 +135,7 @@ class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving, Pr
         self._open: dict[Closable, None] = {}
         self._spare = Spare()
         self._blocked: set[Callable[[], object]] = set()
+        self._owed = 0  # results that threads wait for, and that are not there yet; virtual time asks
         self._ended_with_loop = False  # attached, and that loop's program has ended
         self._pool = ReactorPool(self)
         self._lifeline: AsyncGenerator[None, None] | None = None
@@ -338,7 +339,7 @@ class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving, Pr
                 raise
             except BaseException:
                 failures += 1
-                if failures > _FAILURES:
+                if failures > _FAILURES or _loops.is_virtual(self.loop):  # nothing will ever happen there
                     raise
                 log_failure(logger, Failure(), "an exception, of a signal handler most likely, has left %r", self.loop)
             if self._life.state is State.ENDING:

@@ -19,13 +19,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable
 from contextvars import Context
 
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore._timers import TimerQueue
 from netcore.failure import Failure
+from netcore.reactors._loops import is_virtual, seconds_of
 from netcore.reactors._threadcalls import ThreadCalls
 from netcore.reactors._waker import Waker
 
@@ -50,13 +50,27 @@ class Turns:
     Threading: the loop's thread, but for ``thread_calls.add``.
     """
 
-    __slots__ = ("_armed_for", "_context", "_handle", "_loop", "_waker", "on_served", "thread_calls", "timers", "used")
+    __slots__ = (
+        "_armed_for",
+        "_context",
+        "_handle",
+        "_loop",
+        "_seconds",
+        "_virtual",
+        "_waker",
+        "on_served",
+        "thread_calls",
+        "timers",
+        "used",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.used = False
         self.on_served: Callable[[], object] | None = None
-        self.timers = TimerQueue(time.monotonic, self._arm)
+        self._seconds = seconds_of(loop)
+        self._virtual = is_virtual(loop)
+        self.timers = TimerQueue(self._seconds, self._arm)
         self._waker = Waker(loop, self._drain)
         self.thread_calls = ThreadCalls(self._waker.wake)
         self._handle: asyncio.Handle | None = None
@@ -112,15 +126,17 @@ class Turns:
         if self._handle is not None:
             self._handle.cancel()
         self._armed_for = deadline
-        delay = deadline - time.monotonic()
+        delay = deadline - self._seconds()
         if delay <= 0:
             self._handle = self._loop.call_soon(self._run_timers, context=self._context)
+        elif self._virtual:  # no time passes in between, and no clock is inexact
+            self._handle = self._loop.call_at(deadline, self._run_timers, context=self._context)
         else:
             delay = min(max(delay, least), _LONGEST)
             self._handle = self._loop.call_later(delay, self._run_timers, context=self._context)
 
     def _run_timers(self) -> None:
-        now = time.monotonic()
+        now = self._seconds()
         early = now < self._armed_for
         self._handle = None
         self._armed_for = -math.inf  # nothing is armed from within: that is done once, below

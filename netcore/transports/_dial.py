@@ -24,6 +24,7 @@ class Dial:
 
     Args:
         watcher: looks after the socket meanwhile.
+        new_socket: makes it, of the family it is given.
         family, address: what to connect to.
         bind: a local address to connect from, or None.
         context: what *done* is called in, a copy of it.
@@ -37,6 +38,7 @@ class Dial:
     def __init__(
         self,
         watcher: Watcher,
+        new_socket: Callable[[int], socket.socket],
         family: int,
         address: SocketAddress | str | bytes,
         bind: SocketAddress | None,
@@ -50,7 +52,7 @@ class Dial:
         self._context = context.copy()  # what is logged there is logged in the asker's context
         sock = None
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = new_socket(family)
             sock.setblocking(False)
             if bind is not None:
                 _bind(sock, bind)

@@ -162,7 +162,9 @@ class Connector(StreamConnector):
     def _dial(self, address: Address) -> None:
         try:
             family, name = _for_connect(address)
-            dial = Dial(self._reactor._watcher, family, name, self._bind, self._context, self._decided)
+            reactor = self._reactor
+            watcher, new_socket = reactor._watcher, reactor._new_socket
+            dial = Dial(watcher, new_socket, family, name, self._bind, self._context, self._decided)
         except ConnectError as error:
             self._race.failed(address, error)
         else:

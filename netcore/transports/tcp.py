@@ -89,7 +89,7 @@ class Port(StreamPort):
             # An address as it is: of one with a scope (fe80::1%eth0), bind() with two items drops that.
             found = literal_addresses(self.interface, self.port) if self.interface else None
             family, name = found[0] if found else (family_of(self.interface), (self.interface, self.port))
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = self._reactor._new_socket(family)
             self._reactor._admit(sock)
             sock.setblocking(False)
             if os.name == "posix":  # a restarted server gets its port although old connections are in TIME_WAIT

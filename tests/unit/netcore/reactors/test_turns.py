@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from netcore.reactors import _turns
 from netcore.reactors._turns import Turns
 
 _TURN = 0.000_01  # what one turn of the loop takes
@@ -73,7 +73,7 @@ def milliseconds(delay: float) -> float:
 @pytest.fixture
 def turns_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[Loop], Turns]:
     def turns_on(loop: Loop) -> Turns:
-        monkeypatch.setattr(_turns.time, "monotonic", lambda: loop.now)
+        monkeypatch.setattr(time, "monotonic", lambda: loop.now)
         turns = Turns(cast("asyncio.AbstractEventLoop", loop))
         turns.begin()
         return turns

@@ -33,6 +33,7 @@ class FakeReactor(Clock):
     """A clock with what a connector needs beside."""
 
     _watcher = None
+    _new_socket = None
     _refusing = False
 
     def __init__(self, names: dict[str, Any]) -> None:
@@ -54,7 +55,9 @@ class FakeDial:
     made: list[FakeDial]
     fails_at_once: dict[str, ConnectError]
 
-    def __init__(self, watcher: None, family: int, address: Any, bind: Any, context: Any, done: Any) -> None:
+    def __init__(
+        self, watcher: None, new_socket: None, family: int, address: Any, bind: Any, context: Any, done: Any
+    ) -> None:
         if address[0] in self.fails_at_once:
             raise self.fails_at_once[address[0]]
         self.family, self.address, self.bind, self._done = family, address, bind, done
