@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from netcore.address import IPv4Address, IPv6Address
@@ -16,9 +15,9 @@ from netcore.error import (
 )
 from netcore.interfaces import IReactorPluggableNameResolver, IReactorTCP, provides
 from netcore.resolver import DictResolver
-from netcore.testing.contracts._contract import ReactorContract, driven
+from netcore.testing.contracts._contract import driven
 from netcore.testing.contracts._recorder import ClientRecorder, FactoryRecorder
-from netcore.testing.contracts._tcp import HERE, FullPort
+from netcore.testing.contracts._tcp import HERE, FullPort, LoopbackContract
 
 __all__ = ["HappyEyeballsContract"]
 
@@ -29,11 +28,11 @@ QUICK = 0.001
 TRIES = 20  # to find a number that is free at several addresses
 
 
-class HappyEyeballsContract(ReactorContract):
+class HappyEyeballsContract(LoopbackContract):
     """What `IReactorTCP.connectTCP` makes of a name with several addresses. Override `makeReactor`.
 
     The reactor is an `IReactorPluggableNameResolver` too, and the tests put a resolver of theirs into it. They need the
-    loopback interface, with IPv4 and IPv6.
+    loopback interface, with IPv4 and IPv6; `newSocket` is its.
     """
 
     interface = IReactorTCP
@@ -84,15 +83,13 @@ class HappyEyeballsContract(ReactorContract):
             number, ports, holes = 0, [], []
             try:
                 for host in full:
-                    holes.append(hole := FullPort(host, number))
+                    holes.append(hole := FullPort(host, number, self))
                     number = hole.number
                 for host in listening:
                     ports.append(self.reactor.listenTCP(number, server or FactoryRecorder(), interface=host))
                     number = ports[-1].getHost().port
                 for host in {HERE, HERE_TOO}.difference(full, listening):
-                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                    with socket.create_server((host, number), family=family) as free:
-                        number = free.getsockname()[1]
+                    number = self.free(host, number)
             except (CannotListenError, OSError):  # pragma: no cover - somebody else has it, at another of the addresses
                 for port in ports:
                     port.stopListening()

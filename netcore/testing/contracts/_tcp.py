@@ -28,24 +28,19 @@ __all__ = ["HERE", "FullPort", "ReactorTCPContract"]
 HERE = "127.0.0.1"
 
 
-def refusing() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server((HERE, 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 class FullPort:
     """A port whose queue is full: the kernel answers nobody, and connecting takes its time.
 
     Raises: OSError: *number* is taken.
     """
 
-    def __init__(self, host: str = HERE, number: int = 0) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.sockets = [socket.create_server((host, number), family=family, backlog=0)]
+    def __init__(self, host: str = HERE, number: int = 0, contract: LoopbackContract | None = None) -> None:
+        contract = contract if contract is not None else LoopbackContract()
+        self.sockets = [contract.occupy(host, number)]
+        self.sockets[0].listen(0)
         self.number = int(self.sockets[0].getsockname()[1])
         for _ in range(4):
-            self.sockets.append(sock := socket.socket(family))
+            self.sockets.append(sock := contract.newSocket(self.sockets[0].family))
             sock.setblocking(False)
             sock.connect_ex((host, self.number))
 
@@ -54,10 +49,36 @@ class FullPort:
             sock.close()
 
 
-class ReactorTCPContract(ReactorContract):
+class LoopbackContract(ReactorContract):
+    """The base of contracts that need the loopback interface, with IPv4 and IPv6. Override `newSocket` if it is not
+    this machine's."""
+
+    def newSocket(self, family: int) -> Any:
+        """A stream socket on the reactor's machine."""
+        return socket.socket(family, socket.SOCK_STREAM)
+
+    def occupy(self, host: str = HERE, number: int = 0) -> Any:
+        """A socket that is bound, and does not listen (yet). Raises: OSError: *number* is taken."""
+        sock = self.newSocket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, number))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def free(self, host: str = HERE, number: int = 0) -> int:
+        """A port that nobody listens on; *number*, if there is one. Raises: OSError: somebody does."""
+        with self.occupy(host, number) as sock:
+            sock.listen()
+            return int(sock.getsockname()[1])
+
+
+class ReactorTCPContract(LoopbackContract):
     """`IReactorTCP`. Override `makeReactor`.
 
-    It needs the loopback interface, with IPv4 and IPv6.
+    It needs the loopback interface, with IPv4 and IPv6; `newSocket` is its.
     """
 
     interface = IReactorTCP
@@ -231,7 +252,7 @@ class ReactorTCPContract(ReactorContract):
     async def test_a_refusal_is_one(self) -> None:
         """The factory hears of it, and of nothing else."""
         client = ClientRecorder()
-        self.reactor.connectTCP(HERE, refusing(), client)
+        self.reactor.connectTCP(HERE, self.free(), client)
         error = await client.failed.times()
         assert type(error) is ConnectionRefusedError
         assert isinstance(error, ConnectError)
@@ -259,7 +280,7 @@ class ReactorTCPContract(ReactorContract):
         """When the attempt has failed, from within ``clientConnectionFailed``."""
         client = ClientRecorder()
         client.on_failed = lambda connector: connector.connect() if len(client.reasons) < 3 else None
-        self.reactor.connectTCP(HERE, refusing(), client)
+        self.reactor.connectTCP(HERE, self.free(), client)
         await client.failed.times(3)
         await self.settle()
         assert client.told == ["start", *["connecting", "failed"] * 3, "stop"]
@@ -280,7 +301,7 @@ class ReactorTCPContract(ReactorContract):
     @driven
     async def test_an_attempt_that_takes_its_time_can_be_stopped(self) -> None:
         """The kernel is connecting already."""
-        full = FullPort()
+        full = FullPort(contract=self)
         try:
             client = ClientRecorder()
             connector = self.reactor.connectTCP(HERE, full.number, client)
@@ -294,7 +315,7 @@ class ReactorTCPContract(ReactorContract):
     @driven
     async def test_an_attempt_has_its_time(self) -> None:
         """When that is over, the reason says so."""
-        full = FullPort()
+        full = FullPort(contract=self)
         try:
             client = ClientRecorder()
             self.reactor.connectTCP(HERE, full.number, client, timeout=0.01)
@@ -310,7 +331,7 @@ class ReactorTCPContract(ReactorContract):
         before = len(self.reactor.getDelayedCalls())
         client, refused = ClientRecorder(), ClientRecorder()
         self.reactor.connectTCP(HERE, self.listen().getHost().port, client, timeout=1000)
-        self.reactor.connectTCP(HERE, refusing(), refused, timeout=1000)
+        self.reactor.connectTCP(HERE, self.free(), refused, timeout=1000)
         await client.made.times()
         await refused.failed.times()
         assert len(self.reactor.getDelayedCalls()) == before
@@ -328,8 +349,7 @@ class ReactorTCPContract(ReactorContract):
         """If it is one of this machine's."""
         client, other = ClientRecorder(), ClientRecorder()
         number = self.listen().getHost().port
-        with socket.create_server((HERE, 0)) as sock:
-            free = int(sock.getsockname()[1])
+        free = self.free()
         self.reactor.connectTCP(HERE, number, client, bindAddress=(HERE, free))
         protocol = await client.made.times()
         assert protocol.transport.getHost() == IPv4Address("TCP", HERE, free)
@@ -356,12 +376,13 @@ class ReactorTCPContract(ReactorContract):
     def test_the_end_of_the_reactor_is_the_end_of_all(self) -> None:
         """Ports are closed, connections and attempts end, and all hear of it."""
         server, client, trying = FactoryRecorder(), ClientRecorder(), ClientRecorder()
-        full = FullPort()
+        full: list[FullPort] = []
 
         async def main() -> int:
+            full.append(FullPort(contract=self))
             number = self.listen(server).getHost().port
             self.reactor.connectTCP(HERE, number, client)
-            self.reactor.connectTCP(HERE, full.number, trying)
+            self.reactor.connectTCP(HERE, full[0].number, trying)
             await client.made.times()
             await server.made.times()
             return int(number)
@@ -372,7 +393,7 @@ class ReactorTCPContract(ReactorContract):
             assert server.told[-1] == "stop" or "connectionLost" in server.told
             assert len(server.built[0].reasons) == 1
             assert trying.told == ["start", "connecting", "failed", "stop"]
-            with socket.socket() as sock:
-                assert sock.connect_ex((HERE, number)) == errno.ECONNREFUSED
+            assert self.free(number=number) == number
         finally:
-            full.close()
+            for each in full:
+                each.close()
