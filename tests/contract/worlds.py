@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -21,11 +21,13 @@ from netcore.reactors import Reactor
 from netcore.reactors._names import _SELECTORS, NAMES
 from netcore.task import Clock
 from netcore.testing import connectedPair
+from netcore.testing.network import FakeNetwork, Host
 
 HERE = [name for name in NAMES if name not in _SELECTORS or hasattr(selectors, _SELECTORS[name])]
 PROGRAMS: dict[str, Callable[[Any], Any]] = {"asyncio.run": asyncio.run, "uvloop.run": uvloop.run}
 MEMORY = "no loop"
-WORLDS = (*NAMES, *PROGRAMS, MEMORY)
+FAKE = "fake network"
+WORLDS = (*NAMES, *PROGRAMS, MEMORY, FAKE)
 
 logger = logging.getLogger("netcore.testing")
 
@@ -91,6 +93,35 @@ class Everywhere(OnLoops, Attached):
         if self.world in PROGRAMS:
             return Attached.drive(self, main)
         return super(Attached, self).drive(main)  # type: ignore[misc]
+
+
+class OnFakeNetwork(World):
+    """On a host of a fake network; *other* is another one."""
+
+    implementation = "Reactor"
+    reactor: Host
+    other: Host
+    world = FAKE
+
+    @pytest.fixture(autouse=True)
+    def _network(self) -> Iterator[None]:
+        with FakeNetwork() as self.net:
+            yield
+
+    def drive(self, main: Callable[[], Any]) -> Any:
+        async def program() -> Any:
+            return await maybeDeferred(main)
+
+        self.reactor, self.other = self.net.host(), self.net.host()
+        try:
+            return self.reactor.runUntil(program())
+        finally:
+            self.reactor.stop()
+            self.net.advance(1)
+            self.other.dispose()
+
+    def newSocket(self, family: int) -> Any:
+        return self.reactor._new_socket(family)
 
 
 class InMemory(World):

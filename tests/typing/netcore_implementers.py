@@ -146,6 +146,7 @@ from netcore.resolver import (
 from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
 from netcore.testing import MemoryTransport, StringTransport
+from netcore.testing.network import FakeNetwork, Host
 from netcore.transports import udp
 from netcore.transports._connection import SecuredConnection
 from netcore.transports._unix_datagram import ConnectedDatagramPort, DatagramPort
@@ -250,6 +251,14 @@ def check() -> None:
     Accepts[IReactorPluggableNameResolver](made(Reactor))
     Accepts[IReactorProcess](made(Reactor))
     Accepts[IReactorTime](made(Clock))
+    Accepts[IReactorTime](made(FakeNetwork))
+    Accepts[IReactorCore](made(Host))
+    Accepts[IReactorTime](made(Host))
+    Accepts[IReactorThreads](made(Host))
+    Accepts[IReactorTCP](made(Host))
+    Accepts[IReactorSSL](made(Host))
+    Accepts[IReactorPluggableResolver](made(Host))
+    Accepts[IReactorPluggableNameResolver](made(Host))
     Accepts[IDelayedCall](made(DelayedCall))
 
     Accepts[IHostnameResolver](made(GAIResolver))

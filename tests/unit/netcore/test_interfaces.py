@@ -211,6 +211,7 @@ MADE_ELSEWHERE = {
     *("Reactor", "DelayedCall", "Port", "Connector", "Connection", "SecuredConnection", "Attempt"),
     "NetcoreTransport",  # made by asyncio's loops
     *("MulticastPort", "DatagramPort", "ConnectedDatagramPort", "PTYProcess", "StandardIO"),
+    *("FakeNetwork", "Host"),  # tests/unit/netcore/testing/network
 }
 
 
