@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from netcore._owner import ScopeOwner
 from netcore.address import IPv4Address
+from netcore.error import ConnectionAborted, ConnectionDone
 from netcore.failure import Failure
-from netcore.interfaces import IAddress, ITCPTransport, implementer
+from netcore.interfaces import IAddress, IProtocol, ITCPTransport, implementer
 from netcore.transports._limits import WriteLimits, write_limits
 
-__all__ = ["StringTransport", "TCPOptions", "check_bytes"]
+__all__ = ["StringTransport", "StringTransportWithDisconnection", "TCPOptions", "check_bytes"]
 
 
 def check_bytes(data: object) -> None:
@@ -67,6 +68,7 @@ class StringTransport(TCPOptions, ScopeOwner):
 
     Args:
         hostAddress, peerAddress: what `getHost` and `getPeer` return; by default two addresses of RFC 1918.
+        lenient: whether it may be paused and resumed when it was asked to close.
 
     >>> from netcore.protocols.basic import LineReceiver
     >>> class Echo(LineReceiver):
@@ -80,7 +82,7 @@ class StringTransport(TCPOptions, ScopeOwner):
     """
 
     connected: bool = True
-    """Always; it says so for protocols that ask."""
+    """Always; it says so for protocols that ask. (`StringTransportWithDisconnection` can lose its connection.)"""
     disconnecting: bool = False
     """Whether `loseConnection` or `abortConnection` was called."""
     writeDisconnecting: bool = False
@@ -100,9 +102,17 @@ class StringTransport(TCPOptions, ScopeOwner):
     written: list[bytes]
     """What was written, call by call."""
 
-    def __init__(self, hostAddress: IAddress | None = None, peerAddress: IAddress | None = None) -> None:
-        self._host = hostAddress if hostAddress is not None else IPv4Address("TCP", "10.0.0.1", 12345)
-        self._peer = peerAddress if peerAddress is not None else IPv4Address("TCP", "192.168.1.1", 54321)
+    hostAddr: IAddress
+    """What `getHost` returns."""
+    peerAddr: IAddress
+    """What `getPeer` returns."""
+
+    def __init__(
+        self, hostAddress: IAddress | None = None, peerAddress: IAddress | None = None, lenient: bool = False
+    ) -> None:
+        self.hostAddr = hostAddress if hostAddress is not None else IPv4Address("TCP", "10.0.0.1", 12345)
+        self.peerAddr = peerAddress if peerAddress is not None else IPv4Address("TCP", "192.168.1.1", 54321)
+        self._lenient = lenient
         self.clear()
 
     def value(self) -> bytes:
@@ -151,11 +161,11 @@ class StringTransport(TCPOptions, ScopeOwner):
 
     def getPeer(self) -> IAddress:
         """The other side's address."""
-        return self._peer
+        return self.peerAddr
 
     def getHost(self) -> IAddress:
         """This side's address."""
-        return self._host
+        return self.hostAddr
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Keep *producer*; the test drives it.
@@ -178,7 +188,7 @@ class StringTransport(TCPOptions, ScopeOwner):
     def pauseProducing(self) -> None:
         """Set `producerState` to "paused".
 
-        Raises: RuntimeError: it was stopped, or the connection was asked to close.
+        Raises: RuntimeError: it was stopped; or, if it is not lenient, the connection was asked to close.
         """
         self._check_producing()
         self.producerState = "paused"
@@ -186,7 +196,7 @@ class StringTransport(TCPOptions, ScopeOwner):
     def resumeProducing(self) -> None:
         """Set `producerState` to "producing".
 
-        Raises: RuntimeError: it was stopped, or the connection was asked to close.
+        Raises: RuntimeError: it was stopped; or, if it is not lenient, the connection was asked to close.
         """
         self._check_producing()
         self.producerState = "producing"
@@ -196,5 +206,31 @@ class StringTransport(TCPOptions, ScopeOwner):
         self.producerState = "stopped"
 
     def _check_producing(self) -> None:
-        if self.disconnecting or self.producerState == "stopped":
+        if (self.disconnecting and not self._lenient) or self.producerState == "stopped":
             raise RuntimeError("the connection is closing or was told to stop producing: neither pause nor resume it")
+
+
+class StringTransportWithDisconnection(StringTransport):
+    """A `StringTransport` that ends the connection when it is asked to, within that call.
+
+    Attributes: *protocol*, whose ``connectionLost`` is called then: the test sets it; *connected*, whether that is
+        still to come.
+    """
+
+    protocol: IProtocol
+
+    def loseConnection(self) -> None:
+        """End the connection, with ConnectionDone. Does nothing if it has ended."""
+        self._lose(ConnectionDone())
+
+    def abortConnection(self) -> None:
+        """Set `disconnected` and end the connection, with ConnectionAborted."""
+        self.disconnected = True
+        self._lose(ConnectionAborted())
+
+    def _lose(self, reason: Exception) -> None:
+        self.disconnecting = True
+        if self.connected:
+            self.connected = False
+            self.loseScopes()
+            self.protocol.connectionLost(Failure(reason) if self.failure is None else self.failure)

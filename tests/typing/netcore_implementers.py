@@ -367,6 +367,62 @@ def check_unix() -> None:
     Accepts[IConnector](made(Connector))
 
 
+def check_testing() -> None:
+    """What stands in for the rest in tests."""
+    from netcore.testing import (
+        AccumulatingProtocol,
+        FakeDatagramTransport,
+        LineSendingProtocol,
+        MemoryConnector,
+        MemoryPort,
+        MemoryReactor,
+        MemoryReactorClock,
+        RaisingMemoryReactor,
+        StringTransportWithDisconnection,
+    )
+    from netcore.testing._datagrams import MemoryDatagramPort
+
+    Accepts[ITCPTransport](made(StringTransportWithDisconnection))
+    Accepts[IUDPTransport](made(FakeDatagramTransport))
+    Accepts[IUDPTransport](made(MemoryDatagramPort))
+    Accepts[IListeningPort](made(MemoryDatagramPort))
+    Accepts[IProtocol](made(AccumulatingProtocol))
+    Accepts[ILoggingContext](made(AccumulatingProtocol))
+    Accepts[IProtocol](made(LineSendingProtocol))
+    Accepts[IPushProducer](made(LineSendingProtocol))
+    Accepts[ILoggingContext](made(LineSendingProtocol))
+    Accepts[IListeningPort](made(MemoryPort))
+    Accepts[IConnector](made(MemoryConnector))
+    Accepts[IReactorCore](made(MemoryReactor))
+    Accepts[IReactorTCP](made(MemoryReactor))
+    Accepts[IReactorSSL](made(MemoryReactor))
+    Accepts[IReactorUNIX](made(MemoryReactor))
+    Accepts[IReactorUDP](made(MemoryReactor))
+    Accepts[IReactorSocket](made(MemoryReactor))
+    Accepts[IReactorFDSet](made(MemoryReactor))
+    Accepts[IReactorThreads](made(MemoryReactor))
+    Accepts[IReactorPluggableNameResolver](made(MemoryReactor))
+    Accepts[IReactorCore](made(MemoryReactorClock))
+    Accepts[IReactorTCP](made(MemoryReactorClock))
+    Accepts[IReactorSSL](made(MemoryReactorClock))
+    Accepts[IReactorUNIX](made(MemoryReactorClock))
+    Accepts[IReactorUDP](made(MemoryReactorClock))
+    Accepts[IReactorSocket](made(MemoryReactorClock))
+    Accepts[IReactorFDSet](made(MemoryReactorClock))
+    Accepts[IReactorThreads](made(MemoryReactorClock))
+    Accepts[IReactorPluggableNameResolver](made(MemoryReactorClock))
+    Accepts[IReactorCore](made(RaisingMemoryReactor))
+    Accepts[IReactorTCP](made(RaisingMemoryReactor))
+    Accepts[IReactorSSL](made(RaisingMemoryReactor))
+    Accepts[IReactorUNIX](made(RaisingMemoryReactor))
+    Accepts[IReactorUDP](made(RaisingMemoryReactor))
+    Accepts[IReactorSocket](made(RaisingMemoryReactor))
+    Accepts[IReactorFDSet](made(RaisingMemoryReactor))
+    Accepts[IReactorThreads](made(RaisingMemoryReactor))
+    Accepts[IReactorPluggableNameResolver](made(RaisingMemoryReactor))
+    Accepts[IReactorTime](made(MemoryReactorClock))
+
+
 def check_processes() -> None:
     """The child processes, one of which has the name of a service's."""
     from netcore.stdio import StandardIO

@@ -93,7 +93,17 @@ from netcore.resolver import (
 )
 from netcore.resolver._resolution import Resolution
 from netcore.task import Clock
-from netcore.testing import MemoryTransport, StringTransport
+from netcore.testing import (
+    AccumulatingProtocol,
+    FakeDatagramTransport,
+    LineSendingProtocol,
+    MemoryReactor,
+    MemoryReactorClock,
+    MemoryTransport,
+    RaisingMemoryReactor,
+    StringTransport,
+    StringTransportWithDisconnection,
+)
 from tests.support.certificates import client_context, server_context
 
 ROOT = Path(__file__).parents[3]
@@ -152,6 +162,16 @@ MADE = [
     ConnectedDatagramProtocol(),
     ProcessProtocol(),
     StringTransport(),
+    StringTransportWithDisconnection(),
+    FakeDatagramTransport(),
+    AccumulatingProtocol(),
+    LineSendingProtocol([]),
+    MemoryReactor(),
+    MemoryReactorClock(),
+    RaisingMemoryReactor(),
+    MemoryReactor().listenTCP(79, Factory[Any]()),
+    MemoryReactor().listenUDP(79, DatagramProtocol()),
+    MemoryReactor().connectTCP("localhost", 79, ClientFactory[Any]()),
     MemoryTransport(PROTOCOL, ADDRESS, ADDRESS),
     TCP4ServerEndpoint(None, 79),  # type: ignore[arg-type]
     TCP6ServerEndpoint(None, 79),  # type: ignore[arg-type]

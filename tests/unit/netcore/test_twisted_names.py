@@ -1,9 +1,9 @@
 """Names and arguments are Twisted's: a program that changes its import lines goes on.
 
-What is compared: interfaces, method by method; functions, classes and their methods, by module; and what exceptions
-inherit from. Arguments must have the same names in the same order, and defaults that mean the same. What we add is
-behind them, and optional. Twisted's declarations of interfaces leave defaults out now and then; there, ours may have
-some.
+What is compared: interfaces, method by method; functions, classes and their methods, by module; what exceptions inherit
+from; and of the modules in `WHOLE`, that nothing is missing. Arguments must have the same names in the same order, and
+defaults that mean the same. What we add is behind them, and optional. Twisted's declarations of interfaces leave
+defaults out now and then; there, ours may have some.
 
 `DIFFERENCES` are the deliberate ones. One that is none any more fails.
 """
@@ -47,15 +47,19 @@ MODULES = {
     "netcore.stdio": "twisted.internet.stdio",
     "netcore.systemd": "twisted.python.systemd",
     "netcore.task": "twisted.internet.task",
+    "netcore.testing": "twisted.internet.testing",
     "netcore.threadpool": "twisted.python.threadpool",
     "netcore.threads": "twisted.internet.threads",
     "netcore.utils": "twisted.internet.utils",
 }
 
+WHOLE = ["netcore.testing"]
+
 _WIDER = "as what a connection has in fact, there and here"
 _INNER = "for the streams it is made of, not for those who use it"
 _ENUM = "an Enum of Python's, which does the same by subscripts and iteration"
 _AS_ITS_BASE = "the argument is called as in the class it inherits from, in Twisted too"
+_AS_DECLARED = "the argument is called as in the interface"
 _CLOSER = "the pool looks after its threads itself: there is nothing to be done to them from outside"
 
 DIFFERENCES = {
@@ -95,6 +99,19 @@ DIFFERENCES = {
     "netcore.stdio.StandardIO.stopReading": "deprecated there, for pauseProducing",
     "netcore.systemd.ListenFDs.__init__": "no names are none; there, attrs says so with an object of its own",
     "netcore.task.Cooperator.__init__": "the defaults are the same, of another class and function",
+    "netcore.testing.AccumulatingProtocol.connectionLost": "the default is that of Protocol",
+    "netcore.testing.EventLoggingObserver": "logging is Python's: pytest's caplog, and assertLogs, see what is logged",
+    "netcore.testing.FakeDatagramTransport.write": "no address is None, as on a real port",
+    "netcore.testing.LineSendingProtocol.connectionLost": "the default is that of Protocol",
+    "netcore.testing.MemoryReactor.adoptDatagramPort": _AS_DECLARED,
+    "netcore.testing.MemoryReactor.adoptStreamPort": _AS_DECLARED,
+    "netcore.testing.MemoryReactor.install": "no reactor has it here: netcore.reactors.install makes the global one",
+    "netcore.testing.MemoryReactor.resolve": "the default is that of the interface",
+    "netcore.testing.MemoryReactorClock.install": "as for MemoryReactor",
+    "netcore.testing.RaisingMemoryReactor bases": "it is a MemoryReactor, and records what it does not refuse",
+    "netcore.testing.RaisingMemoryReactor.adoptDatagramPort": "as for MemoryReactor",
+    "netcore.testing.RaisingMemoryReactor.adoptStreamPort": _AS_DECLARED,
+    "netcore.testing.StringIOWithoutClosing": "a BytesIO, for a transport over files that there is none of here",
     "netcore.threadpool.ThreadPool.currentThread": "threading.current_thread is what it is",
     "netcore.threadpool.ThreadPool.startAWorker": _CLOSER,
     "netcore.threadpool.ThreadPool.stopAWorker": _CLOSER,
@@ -259,6 +276,16 @@ def of_pair(where: str, ours: Any, theirs: Any) -> Found:
     return compared(where, ours, theirs) if callable(ours) else {}
 
 
+def missing() -> Found:
+    """Names that a module of Twisted's makes public, and ours has not; what begins with _ is not meant."""
+    return {
+        f"{name}.{each}": "not here"
+        for name in WHOLE
+        for each in importlib.import_module(MODULES[name]).__all__
+        if not each.startswith("_") and each not in importlib.import_module(name).__all__
+    }
+
+
 PAIRS = list(pairs())
 OURS = {ours for _, ours, _ in PAIRS if isinstance(ours, type)}
 THEIRS = {theirs for _, _, theirs in PAIRS if isinstance(theirs, type)}
@@ -276,8 +303,12 @@ def test_a_function_or_class_takes_what_twisteds_does(where: str, ours: Any, the
     assert {name: told for name, told in found.items() if name not in DIFFERENCES} == {}
 
 
+def test_nothing_is_missing() -> None:
+    assert {name: told for name, told in missing().items() if name not in DIFFERENCES} == {}
+
+
 def test_each_difference_is_one() -> None:
-    found: set[str] = set()
+    found = set(missing())
     for interface in interfaces():
         found |= of_interface(interface).keys()
     for pair in PAIRS:

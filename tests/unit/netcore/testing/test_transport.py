@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from netcore.address import IPv4Address
-from netcore.testing import StringTransport
+from netcore.error import ConnectionAborted, ConnectionDone
+from netcore.protocol import Protocol
+from netcore.testing import StringTransport, StringTransportWithDisconnection
 
 
 def test_it_keeps_what_is_written_as_a_whole_and_call_by_call() -> None:
@@ -126,3 +128,53 @@ def test_tcp_options_are_remembered() -> None:
     transport.setTcpKeepAlive(1)  # type: ignore[arg-type]  # as one may write it
     assert transport.getTcpNoDelay()
     assert transport.getTcpKeepAlive() is True
+
+
+# ----------------------------------------------------------------------------------------- what loses its connection
+
+
+def lost_by(transport: StringTransportWithDisconnection) -> list[Any]:
+    """What a protocol on *transport* hears of its end."""
+    heard: list[Any] = []
+    protocol = Protocol()
+    protocol.connectionLost = lambda reason=None: heard.append(reason.type)  # type: ignore[method-assign]
+    transport.protocol = protocol
+    protocol.makeConnection(transport)
+    return heard
+
+
+def test_a_connection_is_lost_when_it_is_asked_to() -> None:
+    transport = StringTransportWithDisconnection()
+    heard = lost_by(transport)
+    assert transport.connected
+    transport.loseConnection()
+    assert heard == [ConnectionDone]
+    assert transport.disconnecting
+    assert not transport.connected
+    transport.loseConnection()
+    transport.abortConnection()
+    assert heard == [ConnectionDone]
+
+
+def test_a_connection_is_aborted() -> None:
+    transport = StringTransportWithDisconnection()
+    heard = lost_by(transport)
+    transport.abortConnection()
+    assert heard == [ConnectionAborted]
+    assert transport.disconnected
+
+
+def test_addresses_are_attributes_too() -> None:
+    host, peer = IPv4Address("TCP", "127.0.0.1", 79), IPv4Address("TCP", "127.0.0.1", 5000)
+    transport = StringTransport(host, peerAddress=peer)
+    assert (transport.hostAddr, transport.peerAddr) == (host, peer) == (transport.getHost(), transport.getPeer())
+
+
+def test_a_lenient_one_may_be_paused_when_it_is_closing() -> None:
+    transport = StringTransport(lenient=True)
+    transport.loseConnection()
+    transport.pauseProducing()
+    assert transport.producerState == "paused"
+    transport.stopProducing()
+    with pytest.raises(RuntimeError):
+        transport.resumeProducing()
