@@ -5,11 +5,14 @@ Here every inner run is given the module, whether or not the environment has the
 
 from __future__ import annotations
 
+import doctest
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import anyio.pytest_plugin
 import hypothesis
@@ -573,3 +576,34 @@ def test_a_mark_that_is_none_is_refused(run: Run) -> None:
     result.stdout.fnmatch_lines(
         ["*the timeout of the mark netcore is a number of seconds, or 0 for no limit, not 'soon'"]
     )
+
+
+# ----------------------------------------------------------------------------------------------------------- the guide
+
+GUIDE = (Path(__file__).parents[4] / "docs/testing.md").read_text()
+
+
+def block(first: str) -> str:
+    """The block of code in the guide that begins so."""
+    [found] = re.findall(rf"(?m)^    {re.escape(first)}\n(?:(?:    .*)?\n)*", GUIDE)
+    return textwrap.dedent(found)
+
+
+def test_the_guides_tests_pass(run: Run, pytester: pytest.Pytester) -> None:
+    """Those that are no doctests. They use classes that are some."""
+    shown = [each.source for each in doctest.DocTestParser().get_examples(GUIDE)]
+    classes = [source for source in shown if source.startswith(("class Adder", "class Question"))]
+    assert len(classes) == 2
+    imports = "from netcore.defer import Deferred\nfrom netcore.protocols.basic import LineReceiver\n"
+    pytester.makepyfile(adder=imports + "\n".join(classes))
+    pytester.syspathinsert()
+    run(block("import pytest")).assert_outcomes(passed=1)
+    contract = block("from netcore.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint")
+    own = """
+class MyEndpoint(TCP4ClientEndpoint):
+    def __init__(self, reactor, port):
+        super().__init__(reactor, "127.0.0.1", port)
+"""
+    result = run(contract + own)
+    assert result.ret == 0
+    assert result.parseoutcomes()["passed"] > 3
