@@ -18,8 +18,8 @@ import functools
 import gc
 import inspect
 import logging
+import sys
 import time
-import unittest
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,7 +83,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def _is_wanted(item: pytest.Function) -> bool:
-    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+    unittest = sys.modules.get("unittest")
+    if unittest is not None and item.cls is not None and issubclass(item.cls, unittest.TestCase):
         return False  # unittest calls those itself
     if item.get_closest_marker("netcore") is not None:
         return True
