@@ -315,7 +315,7 @@ class Errors(logging.Handler):
             pytest.fail(f"{head} logged, and not asked for by flushLoggedErrors:\n\n{told}", pytrace=False)
 
 
-_failed = pytest.StashKey[bool]()
+_not_passed = pytest.StashKey[bool]()
 _errors = pytest.StashKey[Errors]()
 _reactor = pytest.StashKey[Any]()
 
@@ -328,10 +328,10 @@ def _exception(record: logging.LogRecord) -> BaseException:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note which tests have failed: their fixtures do not judge them once more."""
+    """Note which tests have not passed: their fixtures do not judge them once more."""
     report = yield
-    if report.failed:
-        item.stash[_failed] = True
+    if not report.passed:
+        item.stash[_not_passed] = True
     return report
 
 
@@ -360,7 +360,7 @@ def _netcore_errors(request: pytest.FixtureRequest) -> Iterator[Errors]:
         logging.getLogger(name).addHandler(errors)
     try:
         yield errors
-        if not request.node.stash.get(_failed, False):
+        if not request.node.stash.get(_not_passed, False):
             errors.check()
     finally:
         for name in LOGGERS:
@@ -385,7 +385,7 @@ def netcore_reactor(request: pytest.FixtureRequest, _netcore_errors: Errors) -> 
     request.node.stash[_reactor] = reactor
     try:
         yield reactor
-        if not reactor.disposed and not request.node.stash.get(_failed, False):
+        if not reactor.disposed and not request.node.stash.get(_not_passed, False):
             left = _left_behind(reactor)
     finally:
         reactor.dispose()

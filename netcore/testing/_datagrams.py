@@ -86,7 +86,9 @@ class MemoryDatagramPort(FakeDatagramTransport):
 
     listening = False
 
-    def __init__(self, host: IAddress, protocol: Any) -> None:
+    def __init__(self, host: IAddress, protocol: Any, maxPacketSize: int) -> None:
+        if maxPacketSize < 1:
+            raise ValueError(f"a packet has at least 1 byte, not {maxPacketSize!r}")
         super().__init__()
         self._host = host
         self.protocol = protocol

@@ -123,10 +123,11 @@ class MemoryReactor(MemoryCore):
         """Record it, in *tcpClients*, and what goes on with it in *connectors*. Names are not looked up, and no time
         limit is kept.
 
-        Raises: ValueError: a port is not from 0 to 65535. TypeError: a port is no number, *host* no str, or *factory*
-            no factory for clients. What its ``doStart`` or ``startedConnecting`` raised.
+        Raises: ValueError: a port is not from 0 to 65535, or *timeout* is negative or NaN. TypeError: a port is no
+            number, *host* no str, or *factory* no factory for clients. What its ``doStart`` or ``startedConnecting``
+            raised.
         """
-        destination = self._checked_client(host, port, factory, bindAddress)
+        destination = self._checked_client(host, port, factory, timeout, bindAddress)
         self.tcpClients.append(_recorded.TCPClient(host, port, factory, timeout, bindAddress))
         return self._connect(("TCP", port), destination, factory, timeout)
 
@@ -156,7 +157,7 @@ class MemoryReactor(MemoryCore):
         Raises: as `connectTCP`. TypeError: *contextFactory* is none.
         """
         check_context_factory(contextFactory)
-        destination = self._checked_client(host, port, factory, bindAddress)
+        destination = self._checked_client(host, port, factory, timeout, bindAddress)
         self.sslClients.append(_recorded.SSLClient(host, port, factory, contextFactory, timeout, bindAddress))
         return self._connect(("TCP", port), destination, factory, timeout)
 
@@ -180,10 +181,12 @@ class MemoryReactor(MemoryCore):
     ) -> MemoryConnector:
         """Record it, in *unixClients*, and what goes on with it in *connectors*.
 
-        Raises: ValueError: *address* is empty, has a NUL inside, or is an abstract name and *checkPID* asked for.
-            TypeError: *factory* is no factory for clients. What its ``doStart`` or ``startedConnecting`` raised.
+        Raises: ValueError: *address* is empty, has a NUL inside, or is an abstract name and *checkPID* asked for; or
+            *timeout* is negative or NaN. TypeError: *factory* is no factory for clients. What its ``doStart`` or
+            ``startedConnecting`` raised.
         """
         name = checked_name(address, checkPID and "checkPID")
+        _check_timeout(timeout)
         _check_factory(factory, _OF_CLIENTS)
         self.unixClients.append(_recorded.UNIXClient(address, factory, timeout, checkPID))
         return self._connect(("UNIX", name), UNIXAddress(address), factory, timeout)
@@ -215,11 +218,13 @@ class MemoryReactor(MemoryCore):
     def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> MemoryDatagramPort:
         """Record it, in *udpServers*; the port is *protocol*'s transport, and keeps what is written to it.
 
-        Raises: ValueError: *port* is not from 0 to 65535. What ``startProtocol`` raises.
+        Raises: ValueError: *port* is not from 0 to 65535, or *maxPacketSize* less than 1. What ``startProtocol``
+            raises.
         """
         check_port(port)
         family = socket.AF_INET6 if ":" in interface else socket.AF_INET
-        listening = MemoryDatagramPort(_address("UDP", family, interface, self._number(port)), protocol)
+        host = _address("UDP", family, interface, self._number(port))
+        listening = MemoryDatagramPort(host, protocol, maxPacketSize)
         listening.startListening()
         self.udpServers.append(_recorded.UDPServer(port, protocol, interface, maxPacketSize))
         return listening
@@ -230,10 +235,12 @@ class MemoryReactor(MemoryCore):
         """Record it, in *adoptedPorts*; the port is *protocol*'s transport, and keeps what is written to it. The
         descriptor is not looked at.
 
-        Raises: netcore.error.UnsupportedAddressFamily. What ``startProtocol`` raises.
+        Raises: netcore.error.UnsupportedAddressFamily. ValueError: *maxPacketSize* is less than 1. What
+            ``startProtocol`` raises.
         """
         _check_family(addressFamily, _DATAGRAMS)
-        listening = MemoryDatagramPort(_any_address("UDP", addressFamily, fileDescriptor), protocol)
+        host = _any_address("UDP", addressFamily, fileDescriptor)
+        listening = MemoryDatagramPort(host, protocol, maxPacketSize)
         listening.startListening()
         self.adoptedPorts.append(_recorded.AdoptedDatagrams(fileDescriptor, addressFamily, protocol, maxPacketSize))
         return listening
@@ -302,7 +309,7 @@ class MemoryReactor(MemoryCore):
         return port
 
     def _checked_client(
-        self, host: str, port: int, factory: Any, bindAddress: tuple[str, int] | None
+        self, host: str, port: int, factory: Any, timeout: float | None, bindAddress: tuple[str, int] | None
     ) -> IPv4Address | IPv6Address:
         """The address to connect to, as asked for. Raises: TypeError, ValueError: something is wrong."""
         if not isinstance(host, str):
@@ -310,6 +317,7 @@ class MemoryReactor(MemoryCore):
         check_port(port)
         if bindAddress is not None:
             check_port(bindAddress[1])
+        _check_timeout(timeout)
         _check_factory(factory, _OF_CLIENTS)
         return _address("TCP", socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
@@ -367,6 +375,11 @@ def _check_factory(factory: Any, methods: Sequence[str]) -> None:
         _check_has(factory, methods, "factory for clients (netcore.protocol.ClientFactory is one)")
     else:
         _check_has(factory, methods, "factory (netcore.protocol.Factory is one)")
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"a time limit is 0 or more seconds, or None, not {timeout!r}")
 
 
 def _check_family(family: int, families: Sequence[int]) -> None:

@@ -196,11 +196,17 @@ def test_what_else_a_real_reactor_refuses(memory: MemoryReactor) -> None:
         memory.adoptStreamConnection(3, 99, Server())
     with pytest.raises(UnsupportedAddressFamily):
         memory.adoptDatagramPort(3, 99, DatagramProtocol())
+    with pytest.raises(ValueError, match="time limit"):
+        memory.connectTCP("server.example", 80, Client(), timeout=-1)
+    with pytest.raises(ValueError, match="time limit"):
+        memory.connectUNIX("/run/test", Client(), timeout=float("nan"))
+    with pytest.raises(ValueError, match="at least 1 byte"):
+        memory.listenUDP(69, DatagramProtocol(), maxPacketSize=0)
     with pytest.raises(ValueError, match="turn"):
         memory.iterate(-1)
     with pytest.raises(ValueError, match="at least 1"):
         memory.suggestThreadPoolSize(0)
-    assert memory.adoptedPorts == memory.adoptedStreamConnections == []
+    assert memory.adoptedPorts == memory.adoptedStreamConnections == memory.connectors == []
 
 
 def test_what_is_adopted_is_recorded(memory: MemoryReactor) -> None:
