@@ -20,7 +20,7 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -158,19 +158,29 @@ def pytest_fixture_setup(
 ) -> Generator[None, object, object]:
     """Run a fixture that is asynchronous in the reactor, if it asks for that."""
     function = fixturedef.func
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        named = [name for name in ("netcore_reactor", "reactor") if name in fixturedef.argnames]
-        if named and request.getfixturevalue(named[0]) is request.node.stash.get(_reactor, None):
-            setattr(fixturedef, "func", _in_reactor(function, request))  # noqa: B010  # it is declared final
+    if not _is_asynchronous_and_ours(function, fixturedef.argnames, request):
+        return (yield)
+    setattr(fixturedef, "func", _in_reactor(function, request))  # noqa: B010  # it is declared final
     try:
         return (yield)
     finally:
         setattr(fixturedef, "func", function)  # noqa: B010
 
 
+def _is_asynchronous_and_ours(function: Any, argnames: Sequence[str], request: pytest.FixtureRequest) -> bool:
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        return False
+    if "netcore_reactor" in argnames:
+        return True
+    if "reactor" not in argnames:
+        return False
+    asked_for = request.getfixturevalue("reactor")  # which may be another's of that name
+    return _reactor in request.node.stash and request.node.stash[_reactor] is asked_for
+
+
 def _in_reactor(function: Any, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """*function*, an asynchronous fixture, as a synchronous one."""
-    reactor, timeout = request.node.stash[_reactor], _timeout_of(request.config)
+    reactor, timeout = request.getfixturevalue("netcore_reactor"), _timeout_of(request.config)
     if hasattr(function, "__self__") and isinstance(request.instance, type(function.__self__)):
         function = function.__func__.__get__(request.instance)  # it was bound to that of another test
 

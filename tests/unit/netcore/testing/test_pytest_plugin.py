@@ -218,13 +218,21 @@ def test_another_fixture_of_the_name_is_another(run: Run) -> None:
             assert netcore_reactor.running
 
         @pytest.fixture
+        async def left_alone(reactor):
+            return reactor
+
+        def test_its_fixtures_are_left_alone(left_alone):
+            raise AssertionError("pytest refuses such a fixture")
+
+        @pytest.fixture
         def clock():
             return "other"
 
         def test_clock(clock):
             assert clock == "other"
     """)
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*an async fixture 'left_alone', with no plugin or hook that handled it.*"])
 
 
 def test_the_clock_is_one(run: Run) -> None:
