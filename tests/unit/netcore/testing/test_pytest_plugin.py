@@ -59,7 +59,8 @@ def test_the_entry_point_names_the_plugin() -> None:
     assert found in (declared, {})
 
 
-def test_loading_the_plugin_loads_nothing_else_of_netcore() -> None:
+def test_loading_the_plugin_loads_nothing_else_of_netcore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NETCORE_DEBUG", raising=False)
     program = (
         "import sys, netcore._pytest_plugin\n"
         "print(sorted(name for name in sys.modules if name.partition('.')[0] in ('netcore', 'asyncdb', 'zope')))"
