@@ -112,8 +112,7 @@ from netcore.protocols.basic import (
     LineReceiver,
     NetstringReceiver,
 )
-from netcore.protocols.stream import Stream, StreamFactory
-from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from netcore.protocols.limits._factory import LimitedFactory, Refused
 from netcore.protocols.limits._limited import LimitedProtocol
 from netcore.protocols.limits._options import LimitedEndpoint
@@ -131,8 +130,7 @@ from netcore.protocols.policies import (
     TrafficLoggingProtocol,
     WrappingFactory,
 )
-from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.reactors import Reactor
 from netcore.resolver import (

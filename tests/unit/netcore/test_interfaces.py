@@ -61,8 +61,7 @@ from netcore.protocols.basic import (
     LineReceiver,
     NetstringReceiver,
 )
-from netcore.protocols.stream import Stream, StreamFactory
-from netcore.protocols.basic import LineOnlyReceiver, LineReceiver
+from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from netcore.protocols.limits import ListenerLimits
 from netcore.protocols.limits._factory import LimitedFactory, Refused
 from netcore.protocols.limits._limited import LimitedProtocol
@@ -80,8 +79,7 @@ from netcore.protocols.policies import (
     TrafficLoggingProtocol,
     WrappingFactory,
 )
-from netcore.protocols.haproxy import HAProxyProtocolWrapper, HAProxyWrappingFactory
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.stream import Stream, StreamFactory
 from netcore.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from netcore.resolver import (
     CachingResolver,
