@@ -177,6 +177,6 @@ def start_tls(connection: Any, secured: type, contextFactory: Any, is_client: bo
         below.resumeProducing()
     layer.makeConnection(below)
     # What came behind the last byte that was not encrypted.
-    unread = getattr(protocol, "clearLineBuffer", None) or getattr(protocol, "_take_unread", None)
+    unread = getattr(protocol, "clearLineBuffer", None)
     if unread is not None and (data := unread()):
         layer.dataReceived(data)

@@ -78,8 +78,11 @@ class _Buffered(Protocol):
         self._offset = self._searched = end
         return taken
 
-    def _take_unread(self) -> bytes:
-        """What was received and not handed over, which is not kept: TLS begins with it."""
+    def clearLineBuffer(self) -> bytes:
+        """Drop what was received and not delivered. ``startTLS`` calls it: that came before TLS, or is its beginning.
+
+        Returns: what was dropped.
+        """
         return self._take(len(self._buffer))
 
 

@@ -88,13 +88,6 @@ class LineReceiver(_Lines, _Pausing):
         if extra:
             self.dataReceived(extra)
 
-    def clearLineBuffer(self) -> bytes:
-        """Drop what was received and not delivered.
-
-        Returns: what was dropped.
-        """
-        return self._take(len(self._buffer))
-
     def _deliver(self) -> bool:
         if self.paused:
             return False

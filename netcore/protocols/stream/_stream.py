@@ -192,8 +192,12 @@ class Stream(Protocol):
             self._resume()
         return taken
 
-    def _take_unread(self) -> bytes:
-        """For ``startTLS``, which begins with it."""
+    def clearLineBuffer(self) -> bytes:
+        """Drop what was received and not read. ``startTLS`` calls it, as of a `netcore.protocols.basic.LineReceiver`:
+        that came before TLS, or is its beginning.
+
+        Returns: what was dropped.
+        """
         return self._take(len(self._buffer))
 
     def _raise_if_broken(self) -> None:

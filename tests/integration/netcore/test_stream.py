@@ -218,3 +218,29 @@ def test_a_peer_that_resets_is_told_to_who_writes(run: Any) -> None:
         await maybeDeferred(port.stopListening)
 
     run(main)
+
+
+@worlds
+def test_what_came_before_tls_is_not_read_as_if_it_had_been_encrypted(run: Any) -> None:
+    """CVE-2011-0411."""
+    read: list[bytes] = []
+    ended: list[Deferred[None]] = []
+
+    async def upgrades(stream: Stream) -> None:
+        try:
+            read.append(await stream.readline())
+            stream.transport.startTLS(server_context())  # type: ignore[attr-defined]
+            read.append(await stream.readline())
+        finally:
+            ended[0].callback(None)
+
+    async def main() -> None:
+        ended.append(Deferred())
+        port, endpoint = await serving(upgrades)
+        async with await openStream(endpoint) as stream:
+            stream.write(b"STARTTLS\nslipped in\n")
+            await ended[0]
+        await maybeDeferred(port.stopListening)
+
+    run(main)
+    assert read == [b"STARTTLS\n"]

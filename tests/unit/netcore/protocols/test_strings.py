@@ -161,7 +161,7 @@ def test_what_is_to_be_overridden_says_so(kind: Any) -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_tls_takes_what_was_not_delivered(kind: Any) -> None:
     taken: list[bytes] = []
-    protocol, heard = listening(kind, lambda protocol, string: taken.append(protocol._take_unread()))
+    protocol, heard = listening(kind, lambda protocol, string: taken.append(protocol.clearLineBuffer()))
     protocol.dataReceived(framed(kind, b"starttls") + b"client hello")
     assert heard == [b"starttls"]
     assert taken == [b"client hello"]
