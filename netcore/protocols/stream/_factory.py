@@ -28,13 +28,15 @@ class StreamFactory(ClientFactory[Stream]):
     Args:
         handler: an ``async def``, called with the `Stream`. None: nobody is called.
         limit: of the streams.
-    Raises: ValueError: *limit* is less than 1.
+    Raises: ValueError: *limit* is less than 1. TypeError: *handler* cannot be called.
     """
 
     noisy = False
 
     def __init__(self, handler: Callable[[Stream], Awaitable[object]] | None = None, limit: int = LIMIT) -> None:
         Stream(limit)  # raises what there is to be raised
+        if handler is not None and not callable(handler):
+            raise TypeError(f"a handler is an `async def` that takes a Stream, not {handler!r}")
         self.handler = handler
         self.limit = limit
         self._running: set[Deferred[None]] = set()  # or what nobody waits for would be lost

@@ -139,6 +139,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         Stream(0)
     with pytest.raises(ValueError, match="limit"):
         StreamFactory(limit=0)
+    with pytest.raises(TypeError, match="async def"):
+        StreamFactory(100)  # type: ignore[arg-type]
 
 
 def test_one_reads_at_a_time() -> None:
