@@ -209,6 +209,7 @@ class LimitedProtocol(ProtocolWrapper):
             self._unanswered += 1
             self._ahead = False
             self._phase = _ANSWER
+        requestReceived(self.transport)  # where there are more limits
 
     def requestAnswered(self) -> None:
         """A request is answered; see the function of that name."""
@@ -220,6 +221,7 @@ class LimitedProtocol(ProtocolWrapper):
                 self._begin_request(0)
             else:
                 self._enter(_IDLE, self._idle)
+        requestAnswered(self.transport)
 
     def write(self, data: bytes) -> None:
         """Send *data*."""

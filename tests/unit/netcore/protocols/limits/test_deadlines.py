@@ -275,6 +275,21 @@ class TestSayingWhereRequestsEnd:
         requestReceived(StringTransport())
         requestAnswered(StringTransport())
 
+    def test_all_the_limits_around_a_protocol_hear_of_it(self) -> None:
+        clock, transport = Clock(), StringTransport()
+        factory: Any = Factory.forProtocol(Speaker)
+        for _ in range(2):
+            factory = ListenerLimits(**LIMITS).wrapFactory(factory, clock)  # type: ignore[arg-type]
+        wrapper = factory.buildProtocol(transport.getPeer())
+        wrapper.makeConnection(transport)
+        wrapper.dataReceived(b"?")
+        requestReceived(wrapper.wrappedProtocol.wrappedProtocol.transport)
+        wait(clock, 1000)
+        assert not transport.disconnecting
+        requestAnswered(wrapper.wrappedProtocol.wrappedProtocol.transport)
+        wait(clock, 11)
+        assert transport.disconnected
+
     def test_too_much_said_changes_nothing(self) -> None:
         visit = Visit()
         requestAnswered(visit.protocol.transport)
