@@ -380,8 +380,9 @@ def test_a_reason_is_told_once_and_without_the_statement() -> None:
 def test_who_has_not_asked_when_the_service_stops_is_not_waited_for(visit: Any, clock: Clock) -> None:
     idle = visit()
     idle.send(b"al")
-    idle.protocol.drain(8.0)
+    idle.protocol.wrappedProtocol.drain(8.0)
     assert idle.answered == []
+    idle.end()
     assert clock.getDelayedCalls() == []
 
 
@@ -390,7 +391,7 @@ def test_who_has_asked_when_the_service_stops_is_answered(store: Any, visit: Any
     store.answer = lambda: finding
     busy = visit()
     busy.send(b"alice\n")
-    busy.protocol.drain(8.0)
+    busy.protocol.wrappedProtocol.drain(8.0)
     assert not busy.transport.disconnecting
     finding.callback([ALICE])
     assert busy.answered[0].startswith("Login: alice")
