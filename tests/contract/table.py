@@ -52,6 +52,8 @@ def counted(*options: str) -> tuple[int, Counted]:
     plugin = Counted()
     contracts = ROOT / "tests" / "contract"
     fixed = ["-q", "-p", "no:cacheprovider", f"--ignore={contracts / 'test_table.py'}", str(contracts)]
+    # netcore has a plugin, so that pytest would rewrite all of it, and warns that it is too late for that here.
+    fixed += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*fixed, *options], plugins=[plugin])), plugin
 
 

@@ -13,7 +13,7 @@ from tests.support.process import ROOT
 
 def test_the_service_of_the_guide_to_servers_answers_as_shown(spawn: Any, tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "server.md").read_text()
-    program = re.search(r"Save this as `score.py`.*?```python\n(.*?)```", guide, re.DOTALL)
+    program = re.search(r"Save\s+this\s+as\s+`score.py`.*?```python\n(.*?)```", guide, re.DOTALL)
     shown = re.search(r"\$ printf 'ada\\nada\\n' \| nc -q 1 localhost 7000\n((?:    .*\n)+)", guide)
     assert program is not None
     assert shown is not None
