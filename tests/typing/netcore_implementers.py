@@ -314,6 +314,7 @@ def check() -> None:
     Accepts[IProtocolFactory](made(LimitedFactory))
     Accepts[ILoggingContext](made(LimitedFactory))
     Accepts[IStreamServerEndpoint](made(LimitedEndpoint))
+    Accepts[IHandshakeListener](made(HAProxyProtocolWrapper))
     Accepts[IProtocol](made(HAProxyProtocolWrapper))
     Accepts[ILoggingContext](made(HAProxyProtocolWrapper))
     Accepts[IProtocolFactory](made(HAProxyWrappingFactory))

@@ -23,6 +23,7 @@ from netcore.failure import Failure
 from netcore.interfaces import (
     IAddress,
     IDelayedCall,
+    IHandshakeListener,
     IListeningPort,
     IProtocolFactory,
     IReactorTime,
@@ -44,6 +45,7 @@ HEADER_TIMEOUT = 5.0  # seconds; section 2: "at least 3 seconds to cover a TCP r
 QUIET = 10.0  # seconds from one line in the log to the next: whoever scans the port must not fill the disk
 
 
+@implementer(IHandshakeListener)
 class HAProxyProtocolWrapper(ProtocolWrapper):
     """One connection that begins with a header of the PROXY protocol.
 
@@ -61,6 +63,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
         self._begun: bytearray | None = bytearray()  # what has come of the header; None when it is dealt with
         self._rest = b""  # what came behind it, while the protocol pauses
         self._paused = False
+        self._handshaken = False  # TLS below was through with its handshake before the protocol was there
         self._timer: IDelayedCall | None = None
 
     def logPrefix(self) -> str:
@@ -104,7 +107,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # as in ProtocolWrapper
         """The connection has gone: if the protocol has heard of it, it hears that."""
-        self._begun = None
+        self._begun, self._rest = None, b""
         self._stop_timer()
         try:
             super().connectionLost(reason)
@@ -123,6 +126,20 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
         self.factory.registerProtocol(self)
         self._introduced = True
         protocol.makeConnection(self)
+        if self._handshaken and not self.disconnecting:  # as TLS, which tells nobody who is closing
+            self._tell_handshake()
+
+    def handshakeCompleted(self) -> None:
+        """TLS below is through with its handshake: the protocol is told, once it has heard of the connection."""
+        if self._introduced:
+            self._tell_handshake()
+        else:
+            self._handshaken = True
+
+    def _tell_handshake(self) -> None:
+        listener = IHandshakeListener(self.wrappedProtocol, None)  # type: ignore[call-arg,misc]
+        if listener is not None:
+            listener.handshakeCompleted()
 
     def _deliver_rest(self) -> None:
         if self._rest and not self._paused:

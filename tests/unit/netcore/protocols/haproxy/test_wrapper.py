@@ -12,7 +12,7 @@ from netcore.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddre
 from netcore.defer import succeed
 from netcore.error import ConnectionLost
 from netcore.failure import Failure
-from netcore.interfaces import IHalfCloseableProtocol, ITCPTransport, implementer, provides
+from netcore.interfaces import IHalfCloseableProtocol, IHandshakeListener, ITCPTransport, implementer, provides
 from netcore.protocol import Factory, Protocol
 from netcore.protocols.haproxy import HAProxyWrappingFactory, proxyEndpoint
 from netcore.protocols.haproxy._trust import Trusted
@@ -342,6 +342,67 @@ def test_an_end_while_he_pauses_leaves_nothing() -> None:
     protocol.transport.pauseProducing()
     world.receive(b"in spite of it")  # what a transport may have had already
     protocol.transport.resumeProducing()
+    world.end()
+
+
+def test_who_goes_on_after_the_end_begins_nothing() -> None:
+    class Pausing(Recorder):
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            self.transport.pauseProducing()
+
+    world = World(make=Pausing)
+    world.receive(headers.V1_IPV4 + b"never delivered")
+    transport = world.service.built[0].transport
+    world.end()
+    transport.resumeProducing()
+    assert world.clock.getDelayedCalls() == []
+    assert world.told[1:] == [("lost", ConnectionLost)]
+
+
+@implementer(IHandshakeListener)
+class HandshakeRecorder(Recorder):
+    def handshakeCompleted(self) -> None:
+        self.told.append("handshake")
+
+
+def test_a_handshake_before_the_header_is_heard_of_after_the_connection() -> None:
+    """As with a header inside TLS: ``proxyEndpoint(wrapServerTLS(...))``."""
+    world = World(make=HandshakeRecorder)
+    assert provides(world.wrapper, IHandshakeListener)
+    world.wrapper.handshakeCompleted()
+    world.receive(headers.V1_IPV4 + b"hello")
+    assert world.told == [("made", CLIENT, SERVER), "handshake", b"hello"]
+    world.end()
+
+
+def test_a_handshake_that_comes_later_is_handed_on() -> None:
+    """As with ``startTLS``."""
+    world = World(make=HandshakeRecorder)
+    world.receive(headers.V1_IPV4 + b"hello")
+    world.wrapper.handshakeCompleted()
+    assert world.told[1:] == [b"hello", "handshake"]
+    world.end()
+
+
+def test_who_closes_at_once_does_not_hear_of_the_handshake() -> None:
+    class Closing(HandshakeRecorder):
+        def connectionMade(self) -> None:
+            self.transport.loseConnection()
+
+    world = World(make=Closing)
+    world.wrapper.handshakeCompleted()
+    world.receive(headers.V1_IPV4)
+    assert world.told == []
+    world.end()
+
+
+def test_who_does_not_listen_for_a_handshake_is_not_told() -> None:
+    world = World()
+    world.wrapper.handshakeCompleted()
+    world.receive(headers.V1_IPV4)
+    world.wrapper.handshakeCompleted()
+    assert world.told == [("made", CLIENT, SERVER)]
     world.end()
 
 
