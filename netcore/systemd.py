@@ -29,7 +29,7 @@ class ListenFDs:
     def __init__(self, descriptors: Sequence[int], names: Sequence[str] = ()) -> None:
         self._descriptors = tuple(descriptors)
         self._names = tuple(names)
-        self._files: dict[int, tuple[int, int]] = {}  # what they were open to when the environment was read
+        self._files: dict[int, tuple[int, int] | None] = {}  # what they were open to when the environment was read
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._descriptors} {self._names}>"
@@ -90,12 +90,13 @@ class ListenFDs:
 
     def _is_there(self, descriptor: int) -> bool:
         """Whether it is still open to what it was open to."""
-        try:
-            return _file(descriptor) == self._files.get(descriptor)
-        except OSError:
-            return False
+        return descriptor in self._files and _file(descriptor) == self._files[descriptor]
 
 
-def _file(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
+def _file(descriptor: int) -> tuple[int, int] | None:
+    """What *descriptor* is open to; None: nothing."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
     return status.st_dev, status.st_ino

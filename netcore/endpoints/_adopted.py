@@ -9,6 +9,7 @@ from netcore.defer import Deferred, fail
 from netcore.endpoints._listen import listening
 from netcore.error import AlreadyListened
 from netcore.interfaces import IListeningPort, IProtocolFactory, IReactorSocket, IStreamServerEndpoint, implementer
+from netcore.systemd import _file
 
 __all__ = ["AdoptedStreamServerEndpoint", "listening_family"]
 
@@ -28,6 +29,7 @@ class AdoptedStreamServerEndpoint:
         self.fileno = fileno
         self.addressFamily = addressFamily
         self._used = False
+        self._file = _file(fileno)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fileno={self.fileno} {socket.AddressFamily(self.addressFamily).name}>"
@@ -36,10 +38,12 @@ class AdoptedStreamServerEndpoint:
         """Accept connections there, with protocols from *protocolFactory*; once.
 
         Returns: Deferred that has fired already, with the port, on a duplicate of the descriptor.
-        Fails with: netcore.error.AlreadyListened. netcore.error.UnsupportedAddressFamily, UnsupportedSocketType,
-            OSError: the socket is not what was said; the descriptor stays open.
+        Fails with: netcore.error.AlreadyListened: here, or by another endpoint with this descriptor.
+            netcore.error.UnsupportedAddressFamily, UnsupportedSocketType, OSError: the socket is not what was said; the
+            descriptor stays open.
         """
-        if self._used:
+        # Its number may be another port's by now, or the loop's own: closing that would break them.
+        if self._used or (self._file is not None and _file(self.fileno) != self._file):
             return fail(
                 AlreadyListened(f"descriptor {self.fileno} was given away before: it may mean another file now")
             )

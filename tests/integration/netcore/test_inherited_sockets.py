@@ -66,6 +66,18 @@ def test_it_is_used_up_by_listening_once(given: list[int]) -> None:
     assert type(results_of(endpoint.listen(factory)).value) is AlreadyListened
 
 
+def test_a_number_that_another_endpoint_has_used_up_is_left_alone(given: list[int]) -> None:
+    """By then it may be that of another port, or of the loop's."""
+    reactor: Any = ScriptedReactor()
+    first, second = (serverFromString(reactor, f"fd:{given[0]}") for _ in range(2))
+    assert results_of(first.listen(Factory[Any]())) == "the port"
+    assert type(results_of(second.listen(Factory[Any]())).value) is AlreadyListened
+    os.dup2(given[1], given[0])
+    assert type(results_of(second.listen(Factory[Any]())).value) is AlreadyListened
+    assert len(reactor.asked) == 1
+    os.fstat(given[0])
+
+
 def test_a_descriptor_by_its_number(given: list[int]) -> None:
     reactor: Any = ScriptedReactor()
     for text, domain, number in (
