@@ -321,7 +321,42 @@ def test_what_is_raised_when_he_goes_on_ends_the_connection(logged: Any) -> None
     world.clock.advance(0)
     logged.take(ZeroDivisionError)
     assert world.transport.disconnected
+    assert world.transport.failure.type is ZeroDivisionError, "he hears why, as without a proxy"
+    assert world.transport.producerState == "paused"
     world.end()
+
+
+def test_what_is_raised_when_he_goes_on_ends_a_connection_that_takes_no_reason(logged: Any) -> None:
+    """Such as that of the standard streams."""
+
+    class Streams:
+        ended = False
+        disconnecting = False
+
+        def getPeer(self) -> None: ...
+
+        getHost = pauseProducing = resumeProducing = getPeer
+
+        def loseConnection(self) -> None:
+            self.ended = True
+
+    class Broken(Recorder):
+        def connectionMade(self) -> None:
+            self.transport.pauseProducing()
+
+        def dataReceived(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    world = World(make=Broken, trusted=["any"])
+    world.wrapper.connectionLost(Failure(ConnectionLost()))
+    world.wrapper, streams = world.factory.buildProtocol(None), Streams()
+    world.wrapper.makeConnection(streams)
+    world.receive(headers.V1_IPV4 + b"hello")
+    world.service.built[0].transport.resumeProducing()
+    world.clock.advance(0)
+    logged.take(ZeroDivisionError)
+    assert streams.ended
+    world.wrapper.connectionLost(Failure(ConnectionLost()))
 
 
 def test_who_closes_at_once_does_not_hear_the_rest() -> None:
