@@ -30,10 +30,16 @@ def _place(values: Values) -> dict[str, Any]:
     }
 
 
-def _tcp(reactor: IReactorTCP, description: Description) -> HostnameEndpoint:
+def _bind(description: Description, named: tuple[str, ...]) -> Values:
+    """The arguments of an endpoint of TCP; those of *named* have names."""
     # "tcp:80:host=localhost" is what Twisted reads, too: with the host named, the one bare value is the port.
-    positional, named = (("port",), ("host",)) if "host" in description.named else (("host", "port"), ())
-    return HostnameEndpoint(reactor, **_place(description.bind(positional, (*named, "timeout", "bindAddress"))))
+    if "host" in description.named:
+        return description.bind(("port",), ("host", *named))
+    return description.bind(("host", "port"), named)
+
+
+def _tcp(reactor: IReactorTCP, description: Description) -> HostnameEndpoint:
+    return HostnameEndpoint(reactor, **_place(_bind(description, ("timeout", "bindAddress"))))
 
 
 def _unix(reactor: IReactorUNIX, description: Description) -> UNIXClientEndpoint:
@@ -43,9 +49,7 @@ def _unix(reactor: IReactorUNIX, description: Description) -> UNIXClientEndpoint
 
 
 def _ssl(reactor: IReactorTCP, description: Description) -> SSL4ClientEndpoint:
-    values = description.bind(
-        ("host", "port"), ("hostname", "certKey", "privateKey", "caCertsDir", "timeout", "bindAddress")
-    )
+    values = _bind(description, ("hostname", "certKey", "privateKey", "caCertsDir", "timeout", "bindAddress"))
     contexts = _contexts(values, values.text("host"), "certKey", "caCertsDir")
     return SSL4ClientEndpoint(reactor, sslContextFactory=contexts, **_place(values))
 

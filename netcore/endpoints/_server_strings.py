@@ -66,7 +66,7 @@ def _tls(reactor: IReactorTCP, description: Description) -> SSL4ServerEndpoint:
 
 
 def _unix(reactor: IReactorUNIX, description: Description) -> UNIXServerEndpoint:
-    values = description.bind(("address", "mode", "backlog"), ("lockfile",))
+    values = description.bind(("address", "mode", "backlog", "lockfile"))
     address = values.text("address")
     # An abstract name has no file, which could be locked, or left over.
     lock = values.choice("lockfile", ("0", "1"), default="0" if address.startswith("\0") else "1")

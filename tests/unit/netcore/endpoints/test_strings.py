@@ -191,6 +191,14 @@ def test_mistakes_in_server_strings(text: str, mistake: str) -> None:
     assert mistake in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["tcp", "ssl"])
+def test_with_the_host_named_the_one_bare_value_is_the_port(kind: str) -> None:
+    """As Twisted reads it; ``tls:`` does not."""
+    endpoint: Any = clientFromString(REACTOR, f"{kind}:80:host=h")
+    below = endpoint._below if kind == "ssl" else endpoint
+    assert (below._host, below._port) == ("h", 80)
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [

@@ -81,6 +81,7 @@ def test_cancelling_ends_the_attempt() -> None:
         ("unix:/run/a", ("/run/a", 50, 0o666, True)),
         ("unix:address=/run/a:mode=660:lockfile=0:backlog=5", ("/run/a", 5, 0o660, False)),
         ("unix:/run/a:0600:9", ("/run/a", 9, 0o600, True)),
+        ("unix:/run/a:660:50:0", ("/run/a", 50, 0o660, False)),
         ("unix:\0name", ("\0name", 50, 0o666, False)),
         (r"unix:C\:/a\=b", ("C:/a=b", 50, 0o666, True)),
     ],
