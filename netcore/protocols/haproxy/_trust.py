@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from netcore.address import IPv4Address, IPv6Address, UNIXAddress
 
-__all__ = ["Network", "Trusted", "as_trusted"]
+__all__ = ["Source", "Trusted", "as_trusted"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Source = Network | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _DEFAULT = ("private", "unix")
 
@@ -29,7 +30,7 @@ class Trusted:
     Raises: ValueError: one is none of these, or there is none. TypeError: *sources* is one string.
     """
 
-    def __init__(self, sources: Iterable[str | Network]) -> None:
+    def __init__(self, sources: Iterable[str | Source]) -> None:
         if isinstance(sources, str):
             raise TypeError(f"trusted sources are several strings, and not one: [{sources!r}]")
         self._sources = tuple(sources)
@@ -61,16 +62,22 @@ class Trusted:
         return ", ".join(map(str, self._sources))
 
 
-def _network(source: str | Network) -> Network:
+def _network(source: str | Source) -> Network:
     try:
-        return ipaddress.ip_network(source)
+        if not isinstance(source, str | Source):  # a number or bytes would be read as an address
+            raise TypeError(f"{type(source).__name__} is no str")
+        network = ipaddress.ip_network(source)
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"a trusted source is a network, an address, or one of {', '.join(_NAMED)}: {source!r} is none ({error})"
         ) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - 96))  # as the addresses that are looked for
 
 
-def as_trusted(sources: Iterable[str | Network] | Trusted | None) -> Trusted:
+def as_trusted(sources: Iterable[str | Source] | Trusted | None) -> Trusted:
     """*sources* as a set; None: the default.
 
     Raises: as `Trusted`.

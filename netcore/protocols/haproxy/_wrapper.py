@@ -32,7 +32,7 @@ from netcore.interfaces import (
     implementer,
 )
 from netcore.protocols.haproxy._header import InvalidProxyHeader, ProxyHeader, read_header
-from netcore.protocols.haproxy._trust import Network, Trusted, as_trusted
+from netcore.protocols.haproxy._trust import Source, Trusted, as_trusted
 from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class HAProxyWrappingFactory(WrappingFactory):
         self,
         wrappedFactory: IProtocolFactory,
         *,
-        trusted: Iterable[str | Network] | Trusted | None = None,
+        trusted: Iterable[str | Source] | Trusted | None = None,
         untrusted: Literal["refuse", "pass"] = "refuse",
         headerTimeout: float | None = HEADER_TIMEOUT,
         clock: IReactorTime | None = None,
@@ -304,7 +304,7 @@ class _ProxyEndpoint:
 def proxyEndpoint(
     wrappedEndpoint: IStreamServerEndpoint,
     *,
-    trusted: Iterable[str | Network] | None = None,
+    trusted: Iterable[str | Source] | None = None,
     untrusted: Literal["refuse", "pass"] = "refuse",
     headerTimeout: float | None = HEADER_TIMEOUT,
     clock: IReactorTime | None = None,

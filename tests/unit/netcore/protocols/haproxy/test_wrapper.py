@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -197,6 +197,11 @@ TRUST: list[tuple[Any, Any, bool]] = [
     (["198.51.100.7"], IPv4Address("TCP", "127.0.0.1", 1), False),
     (["198.51.100.7"], UNIXAddress(None), False),
     ([ip_network("2001:db8::/32")], IPv6Address("TCP", "2001:db8::1", 1), True),
+    ([ip_address("2001:db8::1")], IPv6Address("TCP", "2001:db8::1", 1), True),
+    (["::ffff:198.51.100.0/120"], IPv4Address("TCP", "198.51.100.7", 1), True),
+    (["::ffff:198.51.100.7"], IPv6Address("TCP", "::ffff:198.51.100.7", 1), True),
+    (["::ffff:198.51.100.7"], IPv4Address("TCP", "198.51.100.8", 1), False),
+    (["::/0"], IPv4Address("TCP", "198.51.100.7", 1), False),
     (["unix"], UNIXAddress("/run/socket"), True),
     (["unix"], IPv4Address("TCP", "127.0.0.1", 1), False),
     (["any"], IPv4Address("TCP", "198.51.100.7", 1), True),
@@ -239,6 +244,8 @@ def test_who_is_not_trusted_may_be_let_through_as_himself() -> None:
         ({"trusted": "10.0.0.0/8"}, TypeError, "several strings"),
         ({"trusted": []}, ValueError, "nobody can send"),
         ({"trusted": ["10.0.0.1/8"]}, ValueError, "'10.0.0.1/8' is none .*host bits"),
+        ({"trusted": [10]}, ValueError, "10 is none .int is no str"),
+        ({"trusted": [b"four"]}, ValueError, "b'four' is none .bytes is no str"),
         ({"trusted": ["localhost"]}, ValueError, "one of private, unix, any: 'localhost' is none"),
         ({"untrusted": "maybe"}, ValueError, "'maybe'"),
         ({"headerTimeout": 0}, ValueError, "above 0, not 0"),
