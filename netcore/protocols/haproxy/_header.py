@@ -5,8 +5,9 @@ https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt.
 
 What holds, for `read_header`, which is given all that has come so far:
 
-* However the bytes are cut, the outcome is the same: the header and its length, or `InvalidProxyHeader`. What cannot
-  become a header any more is refused at once, without waiting for its end (2.1: "as soon as possible").
+* However the bytes are cut, the outcome is the same: the header and its length, or `InvalidProxyHeader`. What does not
+  begin as one is refused at the first byte that is wrong (2.1: "as soon as possible"); a line of version 1 is read when
+  its end is there, and so are the addresses and values of version 2.
 * While a header is incomplete, looking at it costs no more than 107 bytes' worth of work; a complete one is gone
   through once, or twice with a checksum.
 * No more than 107 bytes (version 1) or 16 + 65535 (version 2) are ever waited for.
