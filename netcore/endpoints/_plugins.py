@@ -78,12 +78,14 @@ class Plugin:
     def endpoint(self, reactor: Any) -> Any:
         """The endpoint.
 
-        Raises: ValueError: the plugin cannot be imported, is none, raises, or makes something else.
+        Raises: ValueError: the plugin cannot be loaded, is none, raises, or makes something else.
         """
         try:
             parser = self.entry.load()
+            if isinstance(parser, type) and hasattr(parser, self.kind.parse):
+                parser = parser()  # else the reactor would be its *self*, and the first argument the reactor
         except Exception as error:
-            raise self._mistake(f"cannot be imported: {type(error).__name__}: {error}") from error
+            raise self._mistake(f"cannot be loaded: {type(error).__name__}: {error}") from error
         parse = getattr(parser, self.kind.parse, parser)
         if not callable(parse):
             raise self._mistake(f"is neither callable nor has it a {self.kind.parse}")

@@ -37,6 +37,9 @@ class Parser:
 
 parser = Parser()
 
+class Needy(Parser):
+    def __init__(self, what): ...
+
 def raises(reactor):
     raise ZeroDivisionError("by nothing")
 
@@ -50,6 +53,8 @@ ENTRY_POINTS = """
 [netcore.endpoints.server]
 called = example_plugin:function
 Parsed = example_plugin:parser
+class = example_plugin:Parser
+needy = example_plugin:Needy
 raises = example_plugin:raises
 empty = example_plugin:makes_nothing
 number = example_plugin:no_parser
@@ -101,6 +106,12 @@ def test_a_parser_is_asked_for_its_direction() -> None:
     assert verifyObject(IStreamClientEndpointStringParserWithReactor, example_plugin.parser)
 
 
+def test_of_a_class_an_object_is_made() -> None:
+    """Else the first argument would pass for the reactor, and nobody would notice."""
+    server: Any = serverFromString("the reactor", "class:80:mode=1")
+    assert server.told == ("the reactor", "server", "80", "1")
+
+
 def test_prefixes_go_before_a_plugin_too() -> None:
     endpoint: Any = serverFromString(None, "haproxy:timeout=3:called:1")
     assert endpoint._below.told == (None, ("1",), {})
@@ -122,11 +133,12 @@ def test_what_is_known_here_is_no_plugins() -> None:
         ("parsed:80:bogus=1", "of example_plugin 1.5 says: TypeError: "),
         ("empty", "of example_plugin 1.5 made None, which has no listen()"),
         ("number", "of example_plugin 1.5 is neither callable nor has it a parseStreamServer"),
-        ("missing", "of example_plugin 1.5 cannot be imported: AttributeError: "),
-        ("gone", "cannot be imported: ModuleNotFoundError: No module named 'example_plugin_that_is_gone'"),
+        ("missing", "of example_plugin 1.5 cannot be loaded: AttributeError: "),
+        ("needy", "of example_plugin 1.5 cannot be loaded: TypeError: "),
+        ("gone", "cannot be loaded: ModuleNotFoundError: No module named 'example_plugin_that_is_gone'"),
         ("doubled", "another_plugin 1.5 and example_plugin 1.5 both say what 'doubled' is: uninstall one"),
         ("nobodys", "there is no 'nobodys' to listen on, only tcp, "),
-        ("nobodys", ", haproxy, Parsed, called, doubled, empty, gone, missing, number, raises"),
+        ("nobodys", ", haproxy, Parsed, called, class, doubled, empty, gone, missing, needy, number, raises"),
     ],
 )
 def test_a_broken_plugin_is_named_with_the_string(text: str, mistake: str) -> None:
