@@ -68,6 +68,8 @@ class FileSender:
             self._unregister()
             self._fire(failed)
             return
+        if self.file is None:  # cancelled, or stopped, by *transform*
+            return
         if piece:
             self.lastSent = piece[-1:]
             self._consumer.write(piece)
@@ -76,10 +78,9 @@ class FileSender:
             self._fire(self.lastSent)
 
     def _read(self) -> bytes:
-        """The next piece as it is to be sent; b"" at the end. A piece of which nothing is left is passed over, since a
-        consumer asks again for having been given something."""
-        assert self.file is not None
-        while piece := self.file.read(self.CHUNK_SIZE):
+        """The next piece as it is to be sent; b"" at the end, or when there is nothing to be sent any more. A piece of
+        which nothing is left is passed over, since a consumer asks again for having been given something."""
+        while self.file is not None and (piece := self.file.read(self.CHUNK_SIZE)):
             if self._transform is not None:
                 piece = self._transform(piece)
             if piece:
@@ -109,7 +110,8 @@ class FileSender:
         return sent
 
     def _unregister(self) -> None:
-        self._consumer.unregisterProducer()
+        if self._consumer is not None:
+            self._consumer.unregisterProducer()
 
     def _cancel(self, sent: Deferred[bytes]) -> None:
         self._unregister()

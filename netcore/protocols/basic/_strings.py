@@ -150,7 +150,8 @@ class IntNStringReceiver(_Strings):
         self.transport.write(struct.pack(self.structFormat, len(string)) + string)
 
     def lengthLimitExceeded(self, length: int) -> None:
-        """The peer sends a string that is longer than `MAX_LENGTH`: closes the connection, unless overridden.
+        """The peer sends a string that is longer than `MAX_LENGTH` (or, if *structFormat* has a sign, shorter than
+        nothing): closes the connection, unless overridden.
 
         Nothing is delivered any more afterwards: the string is not, and nobody knows what follows it. But if this makes
         `MAX_LENGTH` large enough, the string is received as any other.
@@ -165,9 +166,9 @@ class IntNStringReceiver(_Strings):
         if len(self._buffer) < start:
             return False
         size: int = struct.unpack_from(self.structFormat, self._buffer, self._offset)[0]
-        if size > self.MAX_LENGTH:
+        if not 0 <= size <= self.MAX_LENGTH:
             self.lengthLimitExceeded(size)
-            self._given_up = size > self.MAX_LENGTH
+            self._given_up = not 0 <= size <= self.MAX_LENGTH
             return True
         end = start + size
         if len(self._buffer) < end:

@@ -103,6 +103,32 @@ def test_cancelling_stops_the_transfer() -> None:
     assert len(transport.value()) == sender.CHUNK_SIZE
 
 
+@pytest.mark.parametrize("left", [b"", b"x"])
+def test_a_transfer_can_be_cancelled_by_its_own_transformation(left: bytes) -> None:
+    def transform(piece: bytes) -> bytes:
+        sent.cancel()
+        return left
+
+    sender, transport = FileSender(), StringTransport()
+    sent = sender.beginFileTransfer(io.BytesIO(b"x" * 40_000), transport, transform)
+    results = outcome(sent)
+    sender.resumeProducing()
+    assert isinstance(results[0], CancelledError)
+    assert transport.producer is None
+    assert transport.value() == b""
+
+
+def test_a_transformation_may_abort_the_connection_and_raise() -> None:
+    def transform(piece: bytes) -> bytes:
+        sender.stopProducing()
+        raise KeyError
+
+    sender, transport, results = begin(b"x", transform)
+    sender.resumeProducing()
+    assert "asked to stop" in str(results[0])
+    assert transport.value() == b""
+
+
 def test_a_second_file_waits_for_another_sender_or_the_end_of_the_first() -> None:
     sender, transport, results = begin(b"one")
     with pytest.raises(RuntimeError, match="a sender of its own"):

@@ -272,6 +272,17 @@ def test_a_limit_that_is_raised_lets_the_string_in(kind: Any, cut: Any) -> None:
     assert heard == [b"x", b"y" * 21, b"z"]
 
 
+def test_a_length_below_zero_is_no_length() -> None:
+    class Signed(IntNStringReceiver):
+        structFormat = "!i"
+        prefixLength = 4
+
+    protocol, heard = listening(Signed)
+    protocol.dataReceived(framed(Int32StringReceiver, b"x") + b"\xff\xff\xff\xfc" + framed(Int32StringReceiver, b"y"))
+    assert heard == [b"x"]
+    assert protocol.transport.disconnecting
+
+
 @pytest.mark.parametrize(("kind", "limit"), [(Int8StringReceiver, 1 << 8), (Int16StringReceiver, 1 << 16)])
 def test_what_does_not_fit_into_the_prefix_is_not_sent(kind: Any, limit: int) -> None:
     protocol, _ = listening(kind)
