@@ -53,14 +53,14 @@ class FileWrapper:
         self.write(b"".join(data))
 
     def _ask(self) -> None:
-        """Ask the producer for more, again and again while it writes when asked: not from within each other, or long
-        files would need a deep stack."""
+        """Ask the producer for more, again and again while it writes when asked, and the file is open: not from within
+        each other, or long files would need a deep stack."""
         if self._asking:
             return
         self._asking = True
         try:
             self._wrote = True
-            while self._wrote and self.producer is not None and not self.streamingProducer:
+            while self._wrote and not self.closed and self.producer is not None and not self.streamingProducer:
                 self._wrote = False
                 self.producer.resumeProducing()
         finally:

@@ -46,13 +46,15 @@ class ReconnectingClientFactory(ClientFactory[P], Generic[P]):
     clock: IReactorTime | None = None
     """What delays are measured by; None: this thread's reactor."""
     continueTrying: int = 1
-    """0 after `stopTrying`: nothing is tried again then. Set it to 1 to go on."""
+    """0 after `stopTrying`: nothing is tried again then. To go on set it to 1, or call `resetDelay`."""
 
     _waiting: dict[IConnector, IDelayedCall] | None = None
 
     def startedConnecting(self, connector: IConnector) -> None:
-        """An attempt begins: `stopTrying` can end it, the first one too."""
+        """An attempt begins: `stopTrying` can end it, the first one too. If it was begun by hand, the one that waits is
+        dropped."""
         self.connector = connector
+        self._forget(connector)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Try again, later."""
@@ -110,9 +112,10 @@ class ReconnectingClientFactory(ClientFactory[P], Generic[P]):
                 pass
 
     def resetDelay(self) -> None:
-        """Begin anew with `initialDelay`, and count `retries` from 0."""
+        """Begin anew with `initialDelay`, and count `retries` from 0. As in Twisted, that undoes `stopTrying`."""
         self.delay = self.initialDelay
         self.retries = 0
+        self.continueTrying = 1
 
     def _reconnect(self, connector: IConnector) -> None:
         self._forget(connector)

@@ -108,3 +108,19 @@ def test_a_push_producer_is_left_alone_and_there_is_one_at_most() -> None:
         wrapper.registerProducer(object(), True)
     wrapper.unregisterProducer()
     wrapper.registerProducer(object(), True)
+
+
+def test_a_producer_that_closes_the_file_is_asked_no_more() -> None:
+    class Endless:
+        asked = 0
+
+        def resumeProducing(self) -> None:
+            self.asked += 1
+            assert self.asked < 10, "it is asked for ever"
+            if self.asked == 3:
+                wrapper.loseConnection()
+            wrapper.write(b"x")
+
+    wrapper, producer = FileWrapper(io.BytesIO()), Endless()
+    wrapper.registerProducer(producer, False)
+    assert producer.asked == 3

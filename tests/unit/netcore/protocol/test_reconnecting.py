@@ -165,6 +165,23 @@ def test_it_goes_on_when_told_to() -> None:
     assert len(factory.clock.getDelayedCalls()) == 1
 
 
+@pytest.mark.parametrize("kind", [ReconnectingClientFactory, theirs.ReconnectingClientFactory])
+def test_reset_delay_undoes_stop_trying(kind: Any) -> None:
+    factory, connector = even(kind, Clock()), Connector()
+    factory.stopTrying()
+    factory.resetDelay()
+    factory.clientConnectionLost(connector, LOST)
+    assert len(factory.clock.getDelayedCalls()) == 1
+
+
+def test_connecting_by_hand_replaces_the_one_that_waits() -> None:
+    factory, connector, other = even(factor=2), Connector(), Connector()
+    factory.clientConnectionFailed(other, FAILED)
+    factory.clientConnectionFailed(connector, FAILED)
+    factory.startedConnecting(connector)
+    assert [call.getTime() for call in factory.clock.getDelayedCalls()] == [1], "the other one's"
+
+
 def test_retry_without_any_connector_is_refused() -> None:
     with pytest.raises(ValueError, match="no connector yet"):
         even().retry()
