@@ -53,7 +53,11 @@ class StreamFactory(ClientFactory[Stream]):
         running = ensureDeferred(self._run(stream))
         if not running.called:
             self._running.add(running)
-            running.addBoth(lambda _: self._running.discard(running))
+            running.addBoth(self._ended, running)
+
+    def _ended(self, result: object, running: Deferred[None]) -> object:
+        self._running.discard(running)
+        return result  # a failure: what `_run` does not handle, such as SystemExit, is not to be lost
 
     async def _run(self, stream: Stream) -> None:
         assert self.handler is not None

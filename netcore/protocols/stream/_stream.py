@@ -55,6 +55,7 @@ class Stream(Protocol):
             raise ValueError(f"limit must be 1 byte or more, not {limit!r}")
         self.limit = limit
         self._buffer = bytearray()
+        self._searched = 0  # before that `_find`, under way, has nothing to look for
         self._more: Deferred[None] | None = None  # fires when there is more to read, or the end
         self._in_use = False  # somebody reads
         self._paused = False  # the transport, by us
@@ -73,8 +74,9 @@ class Stream(Protocol):
 
         Args:
             n: -1: everything until the end, up to *limit*.
-        Raises: ValueError: *n* is negative otherwise. RuntimeError: somebody reads already. LimitOverrunError. What the
-            connection broke with, a `netcore.error.ConnectionClosed` as a rule; also once this side has closed it.
+        Raises: ValueError: *n* is negative otherwise. RuntimeError: somebody reads already. What the connection broke
+            with, a `netcore.error.ConnectionClosed` as a rule; also once this side has closed it. With -1, instead of
+            that, IncompleteReadError; and LimitOverrunError: more than *limit* bytes came.
         """
         if n < -1:
             raise ValueError(f"n must be -1, 0 or more, not {n}")
@@ -137,18 +139,18 @@ class Stream(Protocol):
         """How many bytes go up to the end of *separator*."""
         if not separator:
             raise ValueError("separator is empty")
-        searched = 0
+        self._searched = 0
         longest = self.limit + len(separator)
         while True:
             buffer = self._buffer
-            at = buffer.find(separator, searched, longest)
+            at = buffer.find(separator, self._searched, longest)
             if at >= 0:
                 return at + len(separator)
             if len(buffer) >= longest:
                 raise LimitOverrunError(f"there is no {separator!r} within {self.limit} bytes", self.limit)
             if self._ended:
                 raise self._incomplete(None)
-            searched = max(0, len(buffer) - len(separator) + 1)
+            self._searched = max(0, len(buffer) - len(separator) + 1)
             await self._wait_for_more()
 
     def __aiter__(self) -> Self:
@@ -188,6 +190,7 @@ class Stream(Protocol):
     def _take(self, size: int) -> bytes:
         taken = bytes(memoryview(self._buffer)[:size])
         del self._buffer[:size]
+        self._searched = 0
         if len(self._buffer) <= self.limit // 2:
             self._resume()
         return taken

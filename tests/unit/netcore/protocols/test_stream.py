@@ -311,6 +311,15 @@ def test_no_more_is_received_than_the_limit_while_nobody_reads() -> None:
     assert transport.producerState == "producing", "half of the limit is left"
 
 
+def test_what_is_dropped_while_somebody_reads_leaves_no_trace() -> None:
+    stream, _ = opened()
+    _, results = begun(stream.readline())
+    stream.dataReceived(b"in the clear")
+    assert stream.clearLineBuffer() == b"in the clear"
+    stream.dataReceived(b"one\ntwo\n")
+    assert results == [b"one\n"]
+
+
 def test_who_wants_more_than_the_limit_gets_it() -> None:
     stream, transport = opened(10)
     stream.dataReceived(b"x" * 11)
@@ -533,6 +542,21 @@ def test_what_a_handler_raises_is_logged_and_aborts(logged: Any) -> None:
     pump.flush()
     assert type(pump.client.reasons[0]) is ConnectionLost
     assert len(logged.take(KeyError)) == 1
+
+
+def test_what_a_handler_does_not_raise_as_an_error_is_not_lost_either(logged: Any) -> None:
+    async def leaving(stream: Stream) -> None:
+        await stream.readline()
+        raise SystemExit
+
+    pump = served(leaving)
+    factory = pump.server.factory
+    pump.client.transport.write(b"x\n")
+    pump.flush()
+    gc.collect()
+    assert type(pump.client.reasons[0]) is ConnectionLost
+    assert factory._running == set()
+    assert len(logged.take(SystemExit)) == 1
 
 
 @pytest.mark.parametrize("end", ["loseConnection", "abortConnection"])
