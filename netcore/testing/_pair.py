@@ -93,7 +93,11 @@ class MemoryTransport(TCPOptions, ScopeOwner):
         if maximum is not None and len(self._queue) > maximum:
             self._aborted = ConnectionAborted(f"{len(self._queue)} bytes would wait, and at most {maximum} may")
             self.abortConnection()
-        elif self._streaming and len(self._queue) > high and not self._producer_paused:
+        elif len(self._queue) > high:
+            self._pause_producer()
+
+    def _pause_producer(self) -> None:
+        if self._streaming and not self._producer_paused:
             self._producer_paused = True
             self._producer.pauseProducing()
 
@@ -102,6 +106,15 @@ class MemoryTransport(TCPOptions, ScopeOwner):
         return len(self._queue)
 
     _not_taken = _waiting_to_be_sent
+
+    def setWriteLimits(self, high: int | None = None, low: int | None = None, *, maximum: int | None = None) -> None:
+        """Set `writeLimits`, which hold from now on.
+
+        Raises: ValueError: they do not hold 0 <= low <= high < maximum.
+        """
+        super().setWriteLimits(high, low, maximum=maximum)
+        if len(self._queue) > self.writeLimits.high:
+            self._pause_producer()
 
     def _writable(self) -> bool:
         if self._state is _State.OPEN and not self._write_ending:

@@ -93,7 +93,8 @@ class StreamTransport(StreamEnds):
         """Say how much may wait to be sent, in bytes; what is left out is as at first.
 
         Args:
-            high: a streaming producer is paused when more waits; at first 64 KiB, or *low* if that is more.
+            high: a streaming producer is paused when more waits, now or later; at first 64 KiB, or *low* if that is
+                more.
             low: it is resumed when no more than this waits; at first 0.
             maximum: a write that makes more wait aborts the connection, with `ConnectionAborted` as the reason, so that
                 nothing is left out in the middle. What one callback writes counts whole: it is sent when that returns.
@@ -101,6 +102,8 @@ class StreamTransport(StreamEnds):
         Raises: ValueError: they do not hold 0 <= low <= high < maximum.
         """
         self._high, self._low, self._maximum = write_limits(high, low, maximum)
+        if self._size > self._high:
+            self._pause_producer()
 
     def _waiting_to_be_sent(self) -> int | None:
         """How many bytes the kernel has not taken yet; None if it was dropped. TLS wants to know whether its last word

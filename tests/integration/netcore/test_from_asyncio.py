@@ -88,6 +88,38 @@ def test_a_client_of_asyncios_connects(run: Run, reactor: Reactor, unix_place: s
     run(main)
 
 
+def test_limits_hold_for_what_waits_already(run: Run, reactor: Reactor) -> None:
+    class Server(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def connection_made(self, transport: Any) -> None:
+            transport.set_write_buffer_limits(2 * len(BIG))
+            transport.write(BIG)
+            self.told.append("written")
+            transport.set_write_buffer_limits(0)
+            self.transport = transport
+
+        def pause_writing(self) -> None:
+            self.told.append("pause")
+
+        def resume_writing(self) -> None:
+            self.told.append("resume")
+            self.transport.close()
+
+    async def main() -> None:
+        server = Server()
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(fromAsyncio(lambda: server))
+        stream = await openStream(clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}"))
+        async with stream:
+            assert await stream.readexactly(len(BIG)) == BIG
+            assert await stream.read(1) == b""
+        assert server.told == ["written", "pause", "resume"]
+        await maybeDeferred(port.stopListening)
+
+    run(main)
+
+
 def test_asyncios_own_streams_can_start_tls(run: Run, reactor: Reactor, request: pytest.FixtureRequest) -> None:
     """On asyncio's loops: uvloop's start_tls takes transports of uvloop's only, and says so."""
     on_uvloop = request.config.getoption("--loop") == "uvloop"
