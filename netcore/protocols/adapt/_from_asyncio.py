@@ -98,5 +98,8 @@ def fromAsyncio(protocolFactory: Callable[[], A]) -> ClientFactory[AsyncioProtoc
         protocolFactory: what ``loop.create_server`` takes: called once for each connection, and returns an
             `asyncio.Protocol` or `asyncio.BufferedProtocol`.
     Returns: a factory that builds an `AsyncioProtocol` for each.
+    Raises: TypeError: *protocolFactory* cannot be called.
     """
+    if not callable(protocolFactory):
+        raise TypeError(f"what is called for each connection, such as a protocol's class, is not {protocolFactory!r}")
     return _AsyncioFactory(protocolFactory)

@@ -38,12 +38,14 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory: Any = factory
         self._transport: NetcoreTransport | None = None
+        self._started = False  # the factory, with this connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Builds the protocol and tells it ``makeConnection``."""
         ours = self._transport = transport_for(transport, self)
         try:
             self._factory.doStart()
+            self._started = True
             protocol = self._factory.buildProtocol(ours.getPeer())
             if protocol is None:
                 ours.loseConnection()
@@ -110,7 +112,8 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
                     self.protocol.connectionLost(reason)
             finally:
                 del reason
-                self._factory.doStop()
+                if self._started:
+                    self._factory.doStop()
 
 
 def _reason(error: BaseException | None) -> BaseException:
@@ -149,5 +152,8 @@ def toAsyncio(factory: IProtocolFactory) -> Callable[[], NetcoreProtocol[Any]]:
         factory: is started (``doStart``) with each connection, and stopped with its end: ``startFactory`` is called
             for the first of those that stand at one time, ``stopFactory`` after the last. What a ClientFactory hears
             of connectors it does not hear.
+    Raises: TypeError: *factory* is none.
     """
+    if not callable(getattr(factory, "buildProtocol", None)):
+        raise TypeError(f"{factory!r} is no factory; Factory.forProtocol makes one out of a protocol's class")
     return lambda: NetcoreProtocol(factory)

@@ -110,6 +110,38 @@ def test_a_factory_that_cannot_start_refuses() -> None:
     in_asyncio(main)
 
 
+def test_a_factory_that_could_not_start_for_one_connection_is_not_stopped_by_it() -> None:
+    told: list[str] = []
+
+    class Late(Quiet):
+        def startFactory(self) -> None:
+            told.append("start")
+            if len(told) == 1:
+                raise KeyError
+
+        def stopFactory(self) -> None:
+            told.append("stop")
+
+    class Transport(asyncio.Transport):
+        def abort(self) -> None: ...
+
+    make = toAsyncio(Late.forProtocol(Upper))
+    one, other = make(), make()
+    with pytest.raises(KeyError):
+        one.connection_made(Transport())
+    other.connection_made(Transport())
+    one.connection_lost(None)
+    assert told == ["start", "start"]
+    other.connection_lost(None)
+    assert told == ["start", "start", "stop"]
+
+
+def test_what_is_no_factory_is_refused() -> None:
+    protocol: Any = Upper
+    with pytest.raises(TypeError, match="Factory.forProtocol"):
+        toAsyncio(protocol)
+
+
 def test_what_connection_made_raises_is_the_reason() -> None:
     async def main() -> None:
         told: list[dict[str, Any]] = []

@@ -276,6 +276,17 @@ def test_write_limits_are_asyncios() -> None:
     assert asyncios.get_write_buffer_size() == 0
 
 
+def test_limits_hold_for_what_waits_already() -> None:
+    # As a program of asyncio's waits until all is sent: a limit of 0, then drain().
+    protocol, pump, client = paired()
+    protocol.transport.write(b"x" * 1000)
+    assert protocol.heard == ["made"]
+    protocol.transport.set_write_buffer_limits(0)
+    assert protocol.heard == ["made", "pause"]
+    pump.flush()
+    assert protocol.heard == ["made", "pause", "resume"]
+
+
 def test_a_maximum_that_somebody_has_set_stays() -> None:
     transport: Any = StringTransport()
     transport._maximum = 1000
@@ -477,3 +488,9 @@ def test_streams_of_asyncios_own_work_on_it() -> None:
         return bytes(client.received)
 
     assert asyncio.run(main()) == b"HELLO\r\n"
+
+
+def test_what_cannot_be_called_is_refused() -> None:
+    protocol: Any = Plain()
+    with pytest.raises(TypeError, match="called for each connection"):
+        fromAsyncio(protocol)
