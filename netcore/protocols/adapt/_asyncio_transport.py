@@ -27,7 +27,8 @@ class AsyncioTransport(asyncio.Transport):
 
     It does what asyncio's own do, but for this: when both directions have ended, the connection is closed, without
     ``close()``; ``close()`` waits for a peer that takes nothing as long as the connection does (``lingerLimit``);
-    ``abort()`` resets. ``loop.start_tls`` takes it on asyncio's own loops, uvloop's does not.
+    ``abort()`` resets; what ``connection_made`` raises closes the connection; ``write()`` after ``close()`` does
+    nothing. ``loop.start_tls`` takes it on asyncio's own loops, uvloop's does not.
     """
 
     _start_tls_compatible = True  # asked for by BaseEventLoop.start_tls

@@ -29,8 +29,8 @@ class NetcoreTransport(ScopeOwner):
     """A connection of asyncio's as netcore's protocols see it. Made by `NetcoreProtocol`.
 
     It does what netcore's own do, but for this: how long ``loseConnection`` waits for a peer that takes nothing is
-    asyncio's affair, which waits for ever; there is no ``startTLS`` (asyncio has ``loop.start_tls``). What is asked of
-    a TCP socket is nothing on one of another kind.
+    asyncio's affair, which waits for ever; a peer that is still sending then gets a reset; there is no ``startTLS``
+    (asyncio has ``loop.start_tls``). What is asked of a TCP socket is nothing on one of another kind.
 
     Attributes: *asyncioTransport*, asyncio's; *TLS*, whether it is encrypted.
     """

@@ -118,8 +118,8 @@ class NetcoreProtocol(asyncio.Protocol, Generic[N]):
 
 def _reason(error: BaseException | None) -> BaseException:
     """What netcore's protocols expect for *error*, asyncio's."""
-    if error is None:
-        return ConnectionDone()
+    if error is None or getattr(error, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
+        return ConnectionDone()  # the peer was still sending when we had closed: that is no error of anybody's
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return ConnectionLost(error)
     return error

@@ -21,7 +21,7 @@ from netcore.interfaces import (
 from netcore.protocol import Factory
 from netcore.protocols.adapt import toAsyncio
 from netcore.protocols.basic import LineReceiver
-from netcore.testing.contracts._recorder import FactoryRecorder, Push, Recorder
+from netcore.testing.contracts._recorder import FactoryRecorder, OneProtocol, Push, Recorder
 from tests.integration.netcore.worlds import in_asyncio, turns
 from tests.support.certificates import HOST, client_context, server_context
 
@@ -138,7 +138,7 @@ def test_a_factory_that_could_not_start_for_one_connection_is_not_stopped_by_it(
 
 def test_what_is_no_factory_is_refused() -> None:
     protocol: Any = Upper
-    with pytest.raises(TypeError, match="Factory.forProtocol"):
+    with pytest.raises(TypeError, match="is no factory"):
         toAsyncio(protocol)
 
 
@@ -309,6 +309,22 @@ def test_with_tls_the_protocol_knows_the_peer() -> None:
         await one.lost.times()
         await other.lost.times()
         server.close()
+
+    in_asyncio(main)
+
+
+def test_with_tls_a_peer_that_still_sends_is_no_error() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        recorder = Recorder()
+        recorder.on_data = lambda recorder, data: recorder.transport.loseConnection()
+        server = await loop.create_server(toAsyncio(OneProtocol(recorder)), "127.0.0.1", 0, ssl=server_context())
+        async with server:
+            place = server.sockets[0].getsockname()
+            _, writer = await asyncio.open_connection(*place, ssl=client_context(), server_hostname=HOST)
+            writer.write(bytes(4 << 20))
+            assert type(await recorder.lost.times()) is ConnectionDone
+            writer.transport.abort()
 
     in_asyncio(main)
 

@@ -278,7 +278,7 @@ def test_write_limits_are_asyncios() -> None:
 
 def test_limits_hold_for_what_waits_already() -> None:
     # As a program of asyncio's waits until all is sent: a limit of 0, then drain().
-    protocol, pump, client = paired()
+    protocol, pump, _ = paired()
     protocol.transport.write(b"x" * 1000)
     assert protocol.heard == ["made"]
     protocol.transport.set_write_buffer_limits(0)
