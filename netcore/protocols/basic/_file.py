@@ -68,7 +68,7 @@ class FileSender:
             self._unregister()
             self._fire(failed)
             return
-        if self.file is None:  # cancelled, or stopped, by *transform*
+        if self.deferred is None:  # cancelled, or stopped, by *transform*
             return
         if piece:
             self.lastSent = piece[-1:]
