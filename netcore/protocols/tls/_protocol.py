@@ -78,6 +78,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self._all_was_sent = False  # before ours, as far as the transport can tell
         self._established = False
         self._receiving = False
+        self._encrypting = False
         self._paused = False
         self._producer: Any = None
         self._held: HeldPush | AskedBefore | None = None  # the same, while it is not registered with the transport
@@ -313,11 +314,13 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self.write(b"".join(data))
 
     def _encrypt_waiting(self) -> None:
-        plain = self._plain
-        if plain and self._established and self._state is not _LOST and self._state is not _ENDED:
+        # Not from within itself: a producer that is paused in the middle of a long write may write more, or close.
+        while self._plain and self._established and not self._encrypting and self._state not in (_LOST, _ENDED):
+            plain = self._plain
             data = plain[0] if len(plain) == 1 else b"".join(plain)
             self._plain = []
             self._size = start = 0
+            self._encrypting = True
             try:
                 if len(data) <= PIECE:
                     self._tls.write(data)
@@ -334,6 +337,8 @@ class TLSMemoryBIOProtocol(ScopeOwner):
             except ssl.SSLError as error:
                 self._fail(error)
                 return
+            finally:
+                self._encrypting = False
             self._send()
         if self._state is _ENDING:
             self._end_if_all_is_sent()
@@ -400,7 +405,7 @@ class TLSMemoryBIOProtocol(ScopeOwner):
         self.transport.abortConnection()
 
     def _end_if_all_is_sent(self) -> None:
-        if self._established and not self._plain and self._producer is None:
+        if self._established and not self._plain and self._producer is None and not self._encrypting:
             self._shut_down()
 
     def _shut_down(self) -> None:

@@ -441,6 +441,21 @@ def test_with_tls_connection_made_comes_after_the_handshake() -> None:
     assert protocol.heard == ["made", b"secret", "eof", ("lost", None)]
 
 
+def test_with_tls_a_long_write_stays_whole_when_paused_in_its_middle() -> None:
+    class Leaving(Plain):
+        def pause_writing(self) -> None:
+            self.transport.write(b"more")
+            self.transport.close()
+
+    protocol = Leaving()
+    over = OverTLS(protocol)
+    over.flush()
+    protocol.transport.write(b"x" * 1_000_000)
+    over.flush()
+    assert over.client.received == b"x" * 1_000_000 + b"more"
+    assert protocol.heard == ["made", ("lost", None)]
+
+
 def test_what_eof_received_raises_at_the_end_of_tls_is_logged(logged: Any) -> None:
     class Wrong(Plain):
         def eof_received(self) -> Any:
