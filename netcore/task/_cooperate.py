@@ -245,10 +245,10 @@ class Cooperator:
         """Run no more. The tasks are over, those that are paused too: they fail with `SchedulerStopped`, as do those
         that come before it is started again."""
         self._stopped = True
+        self._unschedule()  # first: those who hear that their tasks are over may start it again, with others
         for task in list(self._tasks):
             if task._finished is None:
                 task._scheduler_stopped()
-        self._unschedule()
 
     @property
     def running(self) -> bool:
@@ -303,7 +303,11 @@ class Cooperator:
     def _reschedule(self) -> None:
         if self.running and self._queue and not self._stepping and not self._is_scheduled():
             self._scheduled = True
-            self._step_call = self._schedule(self._step)
+            try:
+                self._step_call = self._schedule(self._step)
+            except BaseException:
+                self._scheduled = False  # whoever comes next asks again
+                raise
 
     def _unschedule(self) -> None:
         """There is nothing to be done: no timer is left behind."""

@@ -327,6 +327,34 @@ def test_stopping_fails_all_that_are_not_over_paused_or_not() -> None:
     assert world.done == [*before, "new"]
 
 
+def test_who_hears_of_the_stop_may_start_it_again_with_other_tasks() -> None:
+    world = World()
+
+    def again(_: Failure) -> None:
+        world.cooperator.start()
+        world.cooperator.cooperate(world.work("new"))
+
+    world.cooperator.coiterate(world.work("a")).addErrback(again)
+    other = outcome(world.cooperator.coiterate(world.work("b")))
+    world.cooperator.stop()
+    assert isinstance(other[0], SchedulerStopped)
+    for _ in range(3):
+        world.step()
+    assert world.done == ["new"] * 3
+
+
+def test_a_scheduler_that_raises_is_asked_again() -> None:
+    world = World()
+    schedule, world.cooperator._schedule = world.cooperator._schedule, lambda step: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        world.cooperator.cooperate(world.work("a"))
+    world.cooperator._schedule = schedule
+    world.cooperator.cooperate(world.work("b"))
+    world.step()
+    world.step()
+    assert world.done == ["a", "b"]
+
+
 def test_a_task_may_stop_its_cooperator() -> None:
     world = World(pieces=10)
 
