@@ -42,7 +42,7 @@ class TimerService(Service):
         self.call = (callable, args, kwargs)
         # One for all starts: so no call begins before the last of the start before has ended.
         self._loop = LoopingCall(self._make_call)
-        self._ended: Deferred[Any] | None = None
+        self._ended: Deferred[None] | None = None
 
     def _make_call(self) -> Any:
         function, args, kwargs = self.call
@@ -57,7 +57,8 @@ class TimerService(Service):
             raise RuntimeError(f"{self!r} runs already")
         super().startService()  # before the first call, which may stop it
         self._loop.clock = self.clock
-        self._ended = self._loop.start(self.step, now=True).addErrback(self._failed)
+        ended = self._ended = Deferred()  # there before that call, too
+        self._loop.start(self.step, now=True).addErrback(self._failed).addCallback(lambda _: ended.callback(None))
 
     def _failed(self, failure: Failure) -> None:
         log_failure(log, failure, "%r failed, and is called no more by %r", self.call[0], self)
@@ -73,7 +74,7 @@ class TimerService(Service):
         ended, self._ended = self._ended, None
         if self._loop.running:
             self._loop.stop()
-        return after(None if ended is None else ended.addCallback(lambda _: None), ending)
+        return after(ended, ending)
 
 
 class CooperatorService(Service):

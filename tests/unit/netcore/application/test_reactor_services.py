@@ -182,6 +182,43 @@ def test_the_first_call_may_stop_the_service() -> None:
     assert timed.clock.getDelayedCalls() == []
 
 
+def test_a_stop_within_the_first_call_waits_for_it() -> None:
+    timed = Timed()
+    making: Deferred[None] = Deferred()
+    stopped: list[Any] = []
+
+    def stop() -> Deferred[None]:
+        waits = timed.service.stopService()
+        assert waits is not None
+        waits.addCallback(stopped.append)
+        return making
+
+    timed.answer = stop
+    timed.service.startService()
+    assert stopped == []
+    making.callback(None)
+    assert stopped == [None]
+
+
+def test_the_first_call_may_start_the_service_again() -> None:
+    timed = Timed()
+
+    def again() -> None:
+        outcome(timed.service.stopService() or succeed(None))
+        timed.service.startService()
+
+    timed.answer = again
+    timed.service.startService()
+    making: Deferred[None] = Deferred()
+    timed.answer = lambda: making
+    timed.clock.advance(0)
+    assert len(timed.calls) == 2
+    stopped = outcome(timed.service.stopService())
+    assert stopped == []
+    making.callback(None)
+    assert stopped == [None]
+
+
 @pytest.mark.parametrize("step", [-1, float("nan"), float("inf")])
 def test_seconds_that_cannot_be_waited_for_are_refused(step: float) -> None:
     with pytest.raises(ValueError, match="step is 0 or more"):
