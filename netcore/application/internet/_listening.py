@@ -52,11 +52,19 @@ class DrainingService(Service):
         """What to listen with, for *factory*."""
         if self._drain is None:
             return factory
+        if self._accepting is not None:  # whose connections nobody would end
+            raise RuntimeError(f"{self!r} listens already: stop it first")
         if clock is None:
             clock = current_reactor()
         self._accepting = Connections(self, factory, self._drain, self._grace, clock)
         self._runs.append(self._accepting)
         return self._accepting.factory
+
+    def _accept_nothing(self) -> None:
+        """It could not listen, after `_accept`."""
+        run, self._accepting = self._accepting, None
+        if run is not None:
+            self._runs.remove(run)
 
     def _take_no_more(self) -> None:
         """The port is about to be closed."""
@@ -127,7 +135,8 @@ class StreamServerEndpointService(DrainingService):
     def privilegedStartService(self) -> None:
         """Listen.
 
-        Raises: netcore.error.CannotListenError: only if made by `strports.service`.
+        Raises: netcore.error.CannotListenError: only if made by `strports.service`. RuntimeError: with *drain*, it
+            listens already.
         """
         super().privilegedStartService()
         raised: list[Failure] = []
@@ -139,11 +148,14 @@ class StreamServerEndpointService(DrainingService):
                 log_failure(log, failure, "cannot listen on %r", self.endpoint)
 
         listening: Deferred[IListeningPort | None] | None = None
-        listening = self.endpoint.listen(self._accept(self.factory, self._clock)).addErrback(failed)
-        if raised:
-            self._take_no_more()
-            self._end_connections()
-            raised[0].raiseException()
+        factory = self._accept(self.factory, self._clock)
+        try:
+            listening = self.endpoint.listen(factory).addErrback(failed)
+            if raised:
+                raised[0].raiseException()
+        except BaseException:
+            self._accept_nothing()
+            raise
         self._listening = listening
 
     def startService(self) -> None:

@@ -102,8 +102,7 @@ class _ListeningForStreams(_Listening, DrainingService):
         try:
             return super()._listen(reactor, *args, **kwargs)
         except BaseException:
-            self._take_no_more()
-            self._end_connections()
+            self._accept_nothing()
             raise
 
     def stopService(self) -> Deferred[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -541,6 +541,44 @@ def test_a_port_that_could_not_be_opened_leaves_nothing() -> None:
             service.startService()
     assert service._runs == []
     assert service.stopService() is None
+
+
+def test_an_endpoint_that_raises_leaves_nothing_either() -> None:
+    """A stop would wait for ever for what was left; and a factory that nothing came of is not told that it ends."""
+
+    class Broken(Network):
+        def listen(self, protocolFactory: Any) -> Deferred[Any]:
+            raise ZeroDivisionError
+
+    @implementer(IDrainable)
+    class Told(Factory[Any]):
+        told: ClassVar[list[float]] = []
+
+        def drain(self, seconds: float) -> None:
+            self.told.append(seconds)
+
+    service = StreamServerEndpointService(Broken(), Told(), drain=1, clock=Clock())
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            service.startService()
+    service.endpoint = network = Network()
+    service.startService()
+    assert Told.told == []
+    network.ports[0].closing.callback(None)
+    stopping = service.stopService()
+    assert stopping is not None
+    stopped: list[Any] = []
+    stopping.addBoth(stopped.append)
+    assert stopped == [None]
+    assert Told.told == [1]
+
+
+def test_a_service_that_drains_listens_once() -> None:
+    world = World()
+    with pytest.raises(RuntimeError, match="listens already"):
+        world.service.privilegedStartService()
+    assert len(world.network.ports) == 1
+    assert world.stop() == [None]
 
 
 # -------------------------------------------------------------------------------------------------- the other services
