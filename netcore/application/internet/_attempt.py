@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netcore.application.internet._client_states import Event
-from netcore.application.internet._watched import Watched, WatchingFactory
+from netcore.application.internet._watched import Watched, WatchingFactory, call_at_the_end
 from netcore.defer import Deferred, maybeDeferred
 from netcore.error import ConnectionLost
 from netcore.failure import Failure
@@ -80,7 +80,7 @@ class Attempt:
             self._connecting.cancel()
         for watched in list(self._standing):
             if not watched.lost:
-                watched.transport.loseConnection()
+                call_at_the_end(watched.transport.loseConnection)
         self._end_if_all_has_gone()
 
     # The endpoint's answer.

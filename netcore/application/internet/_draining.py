@@ -18,8 +18,7 @@ from enum import Enum
 from typing import Any
 from weakref import WeakSet
 
-from netcore._log import ENDS_THE_PROGRAM, log_failure
-from netcore.application.internet._watched import Watched, WatchingFactory
+from netcore.application.internet._watched import Watched, WatchingFactory, call_at_the_end
 from netcore.defer import Deferred
 from netcore.failure import Failure
 from netcore.interfaces import IDelayedCall, IDrainable, IProtocolFactory, IReactorTime, provides
@@ -159,9 +158,9 @@ class Connections:
         for watched in self:
             transport = watched.transport
             if aborting:  # where a transport has no such thing, it has been told to close
-                self._call(getattr(transport, "abortConnection", transport.loseConnection))
+                call_at_the_end(getattr(transport, "abortConnection", transport.loseConnection))
             else:
-                self._call(transport.loseConnection)
+                call_at_the_end(transport.loseConnection)
         self._go_on()
 
     def _end(self, event: _Event) -> None:
@@ -169,7 +168,7 @@ class Connections:
         self._move(event)
         calls, self._at_the_end = self._at_the_end, []
         for call in calls:
-            self._call(call)
+            call_at_the_end(call)
         waiting, self._waiting = self._waiting, []
         for gone in waiting:
             gone.callback(None)
@@ -190,16 +189,7 @@ class Connections:
         while thing is not None and not provides(thing, IDrainable):
             thing = getattr(thing, within, None)
         if thing is not None:
-            self._call(thing.drain, self._seconds[_State.FINISHING])
-
-    def _call(self, method: Callable[..., object], *args: object) -> None:
-        """What one of many raises is logged: the others, and the end, come all the same."""
-        try:
-            method(*args)
-        except ENDS_THE_PROGRAM:
-            raise
-        except BaseException:  # CancelledError too
-            log_failure(log, Failure(), "%r raised, when %r stopped", method, self._whose)
+            call_at_the_end(thing.drain, self._seconds[_State.FINISHING])
 
     def __iter__(self) -> Iterator[Watched]:
         """Those that stand, each when its turn comes: one may end another."""

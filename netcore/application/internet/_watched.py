@@ -6,14 +6,29 @@ a `Watched` one. Whatever else a protocol or factory provides, or has, the one a
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import directlyProvides, providedBy
 
+from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 from netcore.interfaces import IAddress, IProtocol, IProtocolFactory
 
-__all__ = ["Watched", "WatchingFactory"]
+__all__ = ["Watched", "WatchingFactory", "call_at_the_end"]
+
+log = logging.getLogger("netcore.application")
+
+
+def call_at_the_end(method: Callable[..., object], *args: object) -> None:
+    """Call *method* because a service stops. What it raises is logged: connections end all the same."""
+    try:
+        method(*args)
+    except ENDS_THE_PROGRAM:
+        raise
+    except BaseException:  # CancelledError too
+        log_failure(log, Failure(), "%r raised, when its service ended connections", method)
 
 
 class Watched:

@@ -551,6 +551,27 @@ def test_stopping_waits_until_the_connection_has_gone() -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_transport_that_raises_when_it_is_closed_is_waited_for_all_the_same(rejected: bool, logged: Any) -> None:
+    class Lost(Transport):
+        def loseConnection(self) -> None:
+            self.end()
+            raise ZeroDivisionError
+
+    class Raising(Network):
+        def build(self) -> Any:
+            protocol = self.factory.buildProtocol(None)
+            protocol.makeConnection(Lost(self, protocol))
+            return protocol
+
+    world = World(Raising(), prepareConnection=lambda _: fail(ConnectionLost()) if rejected else None).start()
+    world.network.attempts[-1].callback(world.network.build())
+    if rejected:
+        assert world.state is WAITING
+    assert outcome(world.service.stopService()) == [None]
+    logged.take(ZeroDivisionError)
+
+
 def test_stopping_cancels_the_attempt() -> None:
     world = World().start()
     waiting = outcome(world.service.whenConnected())
