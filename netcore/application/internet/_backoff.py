@@ -41,7 +41,7 @@ def backoffPolicy(
         try:
             grown = initialDelay * float(factor) ** attempt
         except OverflowError:
-            grown = maxDelay
+            grown = maxDelay if initialDelay else 0.0
         return min(grown, maxDelay) + jitter()
 
     return delay

@@ -15,12 +15,13 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from netcore._current import current_reactor
-from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore._log import ENDS_THE_PROGRAM, log_failure, traceback_shown
 from netcore.application.internet._attempt import Attempt
 from netcore.application.internet._backoff import backoffPolicy
 from netcore.application.internet._client_states import TRANSITIONS, Action, Event, State
 from netcore.application.service import Service
 from netcore.defer import CancelledError, Deferred
+from netcore.error import ConnectError, ConnectionClosed
 from netcore.failure import Failure
 from netcore.interfaces import IDelayedCall, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 
@@ -71,7 +72,7 @@ class ClientService(Service):
         self._results: deque[tuple[Deferred[Any], Any]] = deque()  # what is to fire when no event is left
         self._attempt: Attempt | None = None
         self._failures = 0  # attempts in a row
-        self._outage = False  # and it was logged
+        self._told: set[type[BaseException]] = set()  # which failures were logged, since there was a connection
         self._timer: IDelayedCall | None = None
         self._waiters: dict[Deferred[Any], int | None] = {}  # how many failures each has left
         self._stops: list[Deferred[None]] = []
@@ -209,16 +210,16 @@ class ClientService(Service):
     def _give(self, _: Any) -> None:
         assert self._attempt is not None
         self._failures = 0
-        if self._outage:
-            self._outage = False
-            log.info("%r again", self)
+        if self._told:
+            self._told.clear()
+            log.info("connected to %r again", self._endpoint)
         waiters, self._waiters = self._waiters, {}
         self._results.extend((waiter, self._attempt.protocol) for waiter in waiters)
 
     def _count(self, failure: Failure) -> None:
-        if not self._outage:  # told once, not each minute
-            self._outage = True
-            log.warning("%r: %s", self, failure.getErrorMessage())
+        if failure.type not in self._told:  # each kind is told once, not each minute
+            self._told.add(failure.type)
+            self._tell(failure)
         waiters, self._waiters = self._waiters, {}
         for waiter, left in waiters.items():
             if left is None:
@@ -229,6 +230,13 @@ class ClientService(Service):
                 self._results.append((waiter, failure))
         del failure  # as in `_fire`
 
+    def _tell(self, failure: Failure) -> None:
+        what, told = failure.type.__name__, None
+        if not failure.check(*_EXPECTED):  # that is a mistake in `prepareConnection`, the factory or the endpoint
+            told = (failure.type, failure.value, traceback_shown(failure))
+        log.warning("no connection to %r: %s: %s", self._endpoint, what, failure.getErrorMessage(), exc_info=told)
+        del failure, told  # as in `_fire`
+
     def _disappoint(self, _: Any) -> None:
         waiters, self._waiters = self._waiters, {}
         self._results.extend((waiter, Failure(CancelledError("the service was stopped"))) for waiter in waiters)
@@ -236,9 +244,12 @@ class ClientService(Service):
     def _tell_stopped(self, _: Any) -> None:
         self._attempt = None
         self._failures = 0
+        self._told.clear()
         stops, self._stops = self._stops, []
         self._results.extend((stopped, None) for stopped in stops)
 
+
+_EXPECTED = (ConnectError, ConnectionClosed, OSError, CancelledError)  # failures that say nothing about the program
 
 _OF_AN_ATTEMPT = {Event.MADE, Event.FAILED, Event.PREPARED, Event.REJECTED}
 

@@ -266,6 +266,47 @@ def test_the_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
+    return found
+
+
+def test_each_kind_of_failure_is_logged_once_in_an_outage_and_again_in_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World().start()
+    for error in [ConnectionRefusedError(), ConnectionLost(), ConnectionRefusedError(), ConnectionLost()]:
+        world.network.refuse(error)
+        world.clock.advance(10)
+    refused, lost = told(caplog)
+    assert refused.startswith(f"no connection to {world.network!r}: ConnectionRefusedError: ")
+    assert "ConnectionLost" in lost
+    outcome(world.service.stopService())
+    world.start()
+    world.network.refuse()
+    assert told(caplog) == [refused]
+    outcome(world.service.stopService())
+
+
+def test_a_failure_that_is_a_mistake_in_the_program_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def log_in(protocol: Any) -> None:
+        protocol.transprot.write(b"hello")
+
+    world = World(prepareConnection=log_in).start()
+    world.network.accept().end()
+    (record,) = caplog.records
+    assert "AttributeError" in record.getMessage()
+    assert "in log_in" in caplog.text
+    world.clock.advance(10)
+    caplog.clear()
+    world.network.refuse()
+    (record,) = caplog.records
+    assert record.exc_info is None
+
+
 @pytest.mark.parametrize("answer", [-1.0, float("nan"), float("inf"), "soon", None])
 def test_a_policy_that_makes_no_sense_is_logged_and_the_default_holds(answer: Any, logged: Any) -> None:
     world = World(retryPolicy=lambda failures: answer).start()
@@ -778,6 +819,7 @@ def test_the_delays_grow_and_are_bounded() -> None:
     wait = backoffPolicy(jitter=lambda: 0.0)
     assert [wait(failures) for failures in (1, 2, 3)] == [1.5, 2.25, 3.375]
     assert wait(12) == wait(10**6) == 60.0
+    assert backoffPolicy(initialDelay=0, jitter=lambda: 0.5)(10**6) == 0.5
 
 
 def test_the_default_has_jitter() -> None:
