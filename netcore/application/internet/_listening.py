@@ -66,23 +66,28 @@ class DrainingService(Service):
         if run is not None:
             self._runs.remove(run)
 
-    def _take_no_more(self) -> None:
-        """The port is about to be closed."""
-        if self._accepting is not None and not self._accepting.refuses():
-            self._accepting.close()
+    def _take_no_more(self) -> Connections | None:
+        """The port is about to be closed.
 
-    def _end_connections(self) -> Deferred[None] | None:
-        """Have them end, after `_take_no_more`.
-
-        Returns: Deferred firing when all have gone; None if there is nothing to wait for.
+        Returns: what `_end_connections` is to end when that has begun. (Whoever is called meanwhile may stop the
+            service too, and start it again.)
         """
         run, self._accepting = self._accepting, None
+        if run is not None:
+            run.close()
+        return run
+
+    def _end_connections(self, run: Connections | None) -> Deferred[None] | None:
+        """Have those of *run* end.
+
+        Returns: Deferred firing when all have gone, those of earlier runs too; None if there is nothing to wait for.
+        """
         if run is not None:
             run.end()
             run.whenGone().addCallback(lambda _: self._runs.remove(run))
         gone: Deferred[None] | None = None
         for each in self._runs:
-            if each is not self._accepting:  # who is told that connections end may start the service again
+            if each is not self._accepting:  # see `_take_no_more`
                 gone = after(gone, each.whenGone())
         return gone
 
@@ -188,11 +193,11 @@ class StreamServerEndpointService(DrainingService):
             at once), and connections that are to end have gone; or None if there is nothing to wait for.
         """
         ending = super().stopService()
-        self._take_no_more()
+        run = self._take_no_more()
         closed: Deferred[Any] | None
         listening, closed = self._listening, None
         self._listening = None
         if listening is not None:
             listening.cancel()
             closed = listening.addCallback(lambda port: None if port is None else port.stopListening())
-        return after(after(closed, ending), self._end_connections())
+        return after(after(closed, ending), self._end_connections(run))

@@ -111,8 +111,8 @@ class _ListeningForStreams(_Listening, DrainingService):
         Returns: Deferred firing when the port is closed, what runs in scopes of the service has ended, and connections
             that are to end have gone; or None if there is nothing to wait for.
         """
-        self._take_no_more()
-        return after(super().stopService(), self._end_connections())
+        run = self._take_no_more()
+        return after(super().stopService(), self._end_connections(run))
 
 
 class TCPServer(_ListeningForStreams):

@@ -132,16 +132,20 @@ class World:
         return make
 
     def stop(self) -> list[Any]:
-        stopped: list[Any] = []
-        waits = self.service.stopService()
-        assert waits is not None
-        waits.addBoth(stopped.append)
+        stopped = outcome(self.service.stopService())
         self.network.ports[-1].closing.callback(None)
         return stopped
 
     @property
     def waits(self) -> int:
         return len(self.clock.getDelayedCalls())
+
+
+def outcome(deferred: Deferred[Any] | None) -> list[Any]:
+    assert deferred is not None
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    return found
 
 
 @pytest.mark.parametrize(("state", "event", "expected"), CASES)
@@ -470,6 +474,31 @@ def test_it_may_be_stopped_again_while_its_port_is_closed() -> None:
     assert inner == outer == [None]
 
 
+def test_it_may_be_stopped_and_started_again_while_its_port_is_closed() -> None:
+    world = World()
+    old = world.network.connect()
+    port = world.network.ports[0]
+    again: list[Any] = []
+
+    def close() -> Deferred[None]:
+        again.append(outcome(world.service.stopService()))
+        world.service.startService()
+        return succeed(None)
+
+    port.stopListening = close  # type: ignore[method-assign]
+    stopped = outcome(world.service.stopService())
+    new = world.network.connect()
+    assert world.service.connections == 2
+    world.clock.advance(10)
+    assert old.disconnecting
+    assert not new.disconnecting
+    old.end()
+    assert stopped == [None]
+    assert again == [[None]]
+    new.end()
+    assert world.stop() == [None]
+
+
 def test_a_second_stop_waits_for_the_same_end() -> None:
     world = World()
     transport = world.network.connect()
@@ -565,11 +594,7 @@ def test_an_endpoint_that_raises_leaves_nothing_either() -> None:
     service.startService()
     assert Told.told == []
     network.ports[0].closing.callback(None)
-    stopping = service.stopService()
-    assert stopping is not None
-    stopped: list[Any] = []
-    stopping.addBoth(stopped.append)
-    assert stopped == [None]
+    assert outcome(service.stopService()) == [None]
     assert Told.told == [1]
 
 
