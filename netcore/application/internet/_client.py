@@ -36,7 +36,9 @@ class ClientService(Service):
     """Keeps one connection to an endpoint while it runs: makes it anew when it is lost, and tries again when that
     fails.
 
-    There are never two connections: the next attempt begins after the last connection has gone.
+    There are never two connections: the next attempt begins after the last connection has gone. (Its end is noticed
+    where the protocol's ``connectionLost`` is called: one that puts another in its place on the transport keeps the
+    service from that.) An outage is logged once for each kind of failure.
 
     Args:
         endpoint: where to connect.

@@ -112,7 +112,8 @@ class StreamServerEndpointService(DrainingService):
         drain: what becomes of connections when the service stops. None: they stay, as in Twisted. A number: they may
             finish for so many seconds (protocols that want to know provide `IDrainable`); those that stand then are
             closed (``loseConnection``), and aborted *grace* seconds later (``abortConnection``). *factory* is stopped
-            (``doStop``) when they have gone.
+            (``doStop``) when they have gone. A connection whose protocol puts another in its place on the transport is
+            no more counted, and stays.
         grace: as said.
         clock: whose seconds; default: this thread's reactor.
     Raises: ValueError: negative seconds.
