@@ -99,7 +99,7 @@ class CooperativeTask(Generic[I]):
 
     def _check_finished(self) -> None:
         if self._finished is not None:
-            raise self._finished
+            raise type(self._finished)(*self._finished.args)  # a new one: its traceback would grow with each
 
     def _work(self) -> None:
         """Do one piece."""
@@ -109,6 +109,7 @@ class CooperativeTask(Generic[I]):
             self._finish(TaskDone("its iterator has come to its end"), self._iterator)
         except BaseException as error:
             self._finish(TaskFailed("its iterator raised"), Failure(error))
+            del self  # which has the failure, in whose traceback this frame is
             if isinstance(error, ENDS_THE_PROGRAM):
                 raise
         else:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -152,6 +153,37 @@ def test_what_ends_the_program_ends_the_task_and_leaves_the_others() -> None:
     assert isinstance(failed[0], KeyboardInterrupt)
     world.step()
     assert world.done == ["a", "a"]
+
+
+def test_what_a_task_that_is_over_raises_does_not_grow() -> None:
+    task = World().cooperator.cooperate(iter([None]))
+    task.whenDone().addErrback(lambda failure: failure.trap(TaskStopped))
+    task.stop()
+    errors = []
+    for _ in range(3):
+        with pytest.raises(TaskStopped) as raised:
+            task.pause()
+        errors.append(len(raised.traceback))
+    assert errors == [errors[0]] * 3
+
+
+def test_a_task_that_failed_waits_for_no_garbage_collector() -> None:
+    def fails() -> Iterator[None]:
+        raise ZeroDivisionError
+        yield
+
+    world = World()
+    gc.collect()
+    gc.disable()
+    try:
+        task = world.cooperator.cooperate(fails())
+        task.whenDone().addErrback(lambda failure: failure.trap(ZeroDivisionError)).addCallback(lambda _: None)
+        world.step()
+        left = ref(task)
+        del task
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_pauses_are_counted() -> None:
