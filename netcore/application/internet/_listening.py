@@ -158,7 +158,7 @@ class StreamServerEndpointService(DrainingService):
         try:
             listening = self.endpoint.listen(factory).addErrback(failed)
             if raised:
-                raised[0].raiseException()
+                raised.pop().raiseException()  # this frame is in its traceback
         except BaseException:
             self._accept_nothing()
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, ClassVar
+from weakref import ref
 
 import pytest
 
@@ -570,6 +572,27 @@ def test_a_port_that_could_not_be_opened_leaves_nothing() -> None:
             service.startService()
     assert service._runs == []
     assert service.stopService() is None
+
+
+def test_a_service_that_could_not_listen_waits_for_no_garbage_collector() -> None:
+    class Broken(Network):
+        def listen(self, protocolFactory: Any) -> Deferred[Any]:
+            return fail(CannotListenError("", 79, OSError()))
+
+    gc.collect()
+    gc.disable()
+    try:
+        service = StreamServerEndpointService(Broken(), Factory[Any]())
+        service._raiseSynchronously = True
+        try:
+            service.startService()
+        except CannotListenError:
+            pass
+        left = ref(service)
+        del service
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_an_endpoint_that_raises_leaves_nothing_either() -> None:
