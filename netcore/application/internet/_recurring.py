@@ -58,7 +58,11 @@ class TimerService(Service):
         super().startService()  # before the first call, which may stop it
         self._loop.clock = self.clock
         ended = self._ended = Deferred()  # there before that call, too
-        self._loop.start(self.step, now=True).addErrback(self._failed).addCallback(lambda _: ended.callback(None))
+        try:
+            self._loop.start(self.step, now=True).addErrback(self._failed).addCallback(lambda _: ended.callback(None))
+        except BaseException:  # there is no reactor, say
+            self._ended = None
+            raise
 
     def _failed(self, failure: Failure) -> None:
         log_failure(log, failure, "%r failed, and is called no more by %r", self.call[0], self)

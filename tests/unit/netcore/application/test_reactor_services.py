@@ -200,6 +200,14 @@ def test_a_stop_within_the_first_call_waits_for_it() -> None:
     assert stopped == [None]
 
 
+def test_a_timer_service_that_could_not_be_started_can_be_stopped() -> None:
+    timed = Timed()
+    timed.service.clock = object()  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        timed.service.startService()
+    assert outcome(timed.service.stopService() or succeed(None)) == [None]
+
+
 def test_the_first_call_may_start_the_service_again() -> None:
     timed = Timed()
 
