@@ -649,7 +649,8 @@ def test_a_service_that_never_ran_has_stopped_and_disappoints_those_who_wait() -
     assert again == world.built
 
 
-def test_an_attempt_that_is_slow_to_end_is_waited_for() -> None:
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_attempt_that_is_slow_to_end_is_waited_for(fails: bool) -> None:
     inner: Deferred[None] = Deferred(lambda _: None)
 
     class Slow(Network):
@@ -659,8 +660,10 @@ def test_an_attempt_that_is_slow_to_end_is_waited_for() -> None:
             async def attempt() -> None:
                 try:
                     await Deferred()
-                finally:
+                except CancelledError:
                     await inner
+                    if fails:
+                        raise
 
             return Deferred.fromCoroutine(attempt())
 
