@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from netcore.failure import Failure
     from netcore.reactors import Reactor
     from netcore.task import Clock
+    from netcore.testing.network import FakeNetwork
 
 MODES = ("strict", "auto")
 OTHERS = ("asyncio", "anyio", "trio")  # marks of other plugins
@@ -416,3 +417,12 @@ def clock() -> Clock:
     from netcore.task import Clock
 
     return Clock()
+
+
+@pytest.fixture
+def network(_netcore_errors: Errors) -> Iterator[FakeNetwork]:
+    """A network in memory and in virtual time: a `netcore.testing.network.FakeNetwork`."""
+    from netcore.testing.network import FakeNetwork
+
+    with FakeNetwork() as network:
+        yield network

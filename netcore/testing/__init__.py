@@ -3,9 +3,11 @@
 `StringTransport` stands in for one connection and keeps what a protocol writes; `connectedPair` connects two protocols
 in memory and moves bytes only when told to; `MemoryReactor` keeps what it is asked for, and with `MemoryReactorClock`
 time passes when told to. None of them needs an event loop. `successResultOf`, `failureResultOf` and `assertNoResult`
-ask a Deferred or a coroutine what it has come to. `netcore.testing.contracts` are tests for classes of your own.
+ask a Deferred or a coroutine what it has come to. `netcore.testing.network` has real reactors on a fake network, in
+virtual time. `netcore.testing.contracts` are tests for classes of your own.
 
-The plugin for pytest is loaded by pytest itself: the fixtures ``reactor`` and ``clock``, and tests that are coroutines.
+The plugin for pytest is loaded by pytest itself: the fixtures ``reactor``, ``clock`` and ``network``, and tests that
+are coroutines.
 """
 
 from netcore.testing._datagrams import FakeDatagramTransport

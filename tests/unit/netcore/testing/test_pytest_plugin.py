@@ -21,11 +21,19 @@ import pytest
 import netcore.debug
 import netcore.endpoints
 import netcore.reactors
+import netcore.testing.network
 from netcore import _pytest_plugin
 from tests.support.guard import Logged
 
 # An inner run forgets what it was the first to import: the next would import it once more.
-IMPORTED = (anyio.pytest_plugin, hypothesis, netcore.debug, netcore.endpoints, netcore.reactors)
+IMPORTED = (
+    anyio.pytest_plugin,
+    hypothesis,
+    netcore.debug,
+    netcore.endpoints,
+    netcore.reactors,
+    netcore.testing.network,
+)
 
 Run = Callable[..., pytest.RunResult]
 
@@ -245,6 +253,29 @@ def test_the_clock_is_one(run: Run) -> None:
             assert heard == ["late"]
     """)
     result.assert_outcomes(passed=1)
+
+
+def test_the_network_is_one_and_is_closed_and_loses_no_error(run: Run, logged: Logged) -> None:
+    result = run("""
+        used = []
+
+        def test_use(network):
+            used.append(network)
+            server, client = network.host(), network.host()
+            server.listenTCP(7, Factory.forProtocol(Protocol))
+            factory = Factory.forProtocol(Protocol)
+            network.runUntil(TCP4ClientEndpoint(client, server.address, 7).connect(factory))
+
+        def test_closed():
+            assert used.pop().loop.is_closed()
+
+        def test_error(network):
+            network.callLater(5, lambda: 1 / 0)
+            network.advance(5)
+    """)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["an error was logged, and not asked for by flushLoggedErrors:", "*ZeroDivisionError*"])
+    logged.take(ZeroDivisionError)
 
 
 def test_asynchronous_fixtures_are_run_in_the_reactor(run: Run) -> None:
