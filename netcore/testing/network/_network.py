@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Self, TypeVar
@@ -21,6 +22,8 @@ __all__ = ["FakeNetwork"]
 
 T = TypeVar("T")
 Hosts = Host | Iterable[Host]
+
+_LONGEST = 86400.0  # seconds that are waited for something, if nothing else is said
 
 
 @implementer(IReactorTime)
@@ -96,7 +99,7 @@ class FakeNetwork:
         window: int = 128 * 1024,
         givesUp: float = 924.6,
     ) -> None:
-        if not (window > 0 and givesUp > 0):
+        if not (window >= 1 and givesUp > 0):
             raise ValueError(f"a window of {window!r} bytes, given up after {givesUp!r} s: nothing would get through")
         conditions = {"latency": latency, "jitter": jitter, "loss": loss, "bandwidth": bandwidth}
         self.names = DictResolver({"localhost": "127.0.0.1"}, self)
@@ -125,16 +128,15 @@ class FakeNetwork:
     def close(self) -> None:
         """End everything: what runs on all hosts (protocols hear ``connectionLost``), coroutines, the loop.
 
-        Raises: RuntimeError: called by something that runs on it.
+        Raises: RuntimeError: called by something that runs on it. Stalled: a coroutine goes on though it was cancelled.
         """
-        if self.loop.is_running():
-            raise RuntimeError("a FakeNetwork is closed from outside, not by what runs on it")
+        self._require_standing_still()
         if self.loop.is_closed():
             return
         try:
             for host in [*self._hosts, self._own]:
                 host._release()
-            self.loop.run_until_complete(self._wind_up())
+            self._run_until(self._wind_up(), _LONGEST, self.loop.create_task)
             for sock in list(self._clock.sockets.values()):
                 sock.close()
         finally:
@@ -157,8 +159,10 @@ class FakeNetwork:
         Args:
             addresses: its IPv4 and IPv6 addresses; none: one that is free, of 10.0.0.0/8.
             name: what all hosts can look it up by.
-        Raises: ValueError: what is no address, or a running host's.
+        Raises: ValueError: what is no address, or a running host's. RuntimeError: the network is closed.
         """
+        if self.loop.is_closed():
+            raise RuntimeError("the network is closed: what was to be tested has to be so before")
         hosts = self._fabric.hosts
         if not addresses:
             number = 1
@@ -293,20 +297,21 @@ class FakeNetwork:
     def advance(self, seconds: float = 0.0) -> None:
         """Let *seconds* pass, and all happen that is due until then.
 
-        Raises: ValueError: *seconds* is negative or NaN. Stalled: something is busy for ever. KeyboardInterrupt,
-            SystemExit: a callback raised it.
+        Raises: ValueError: *seconds* is negative, infinite or NaN. Stalled: something is busy for ever. RuntimeError:
+            called by something that runs on it. KeyboardInterrupt, SystemExit: a callback raised it.
         """
-        if not seconds >= 0:
+        if not 0 <= seconds < math.inf:
             raise ValueError(f"0 or more seconds can pass, not {seconds!r}")
         self._run_to(self._clock.now + seconds, idles=True)
 
-    def runUntil(self, awaitable: Awaitable[T], timeout: float = 86400.0) -> T:
+    def runUntil(self, awaitable: Awaitable[T], timeout: float = _LONGEST) -> T:
         """Let time pass until *awaitable*, a Deferred, a coroutine or a future, has a result.
 
         Args:
             timeout: virtual seconds.
         Returns: the result.
         Raises: what it failed with. Stalled: nothing will ever happen, or *timeout* is over; it was cancelled then.
+            ValueError: *timeout* is negative or NaN. RuntimeError: called by something that runs on it.
         """
         return self._run_until(awaitable, timeout, self.loop.create_task)
 
@@ -321,6 +326,10 @@ class FakeNetwork:
         timeout: float,
         create_task: Callable[[Coroutine[Any, Any, T]], asyncio.Task[T]],
     ) -> T:
+        if not timeout >= 0:
+            raise ValueError(f"timeout is 0 or more seconds, not {timeout!r}")
+        self._require_standing_still()
+
         async def wait() -> T:
             return await awaitable
 
@@ -340,7 +349,15 @@ class FakeNetwork:
                 self._run_to(self._clock.now, idles=True)
         return task.result()
 
+    def _require_standing_still(self) -> None:
+        if self.loop.is_running():
+            raise RuntimeError(
+                "time passes already: what runs on a FakeNetwork waits with await, or has its callLater; advance, "
+                "runUntil and close are for the test"
+            )
+
     def _run_to(self, limit: float, idles: bool = False) -> None:
+        self._require_standing_still()
         self._clock.limit, self._clock.idles = limit, idles
         try:
             self.loop.run_forever()

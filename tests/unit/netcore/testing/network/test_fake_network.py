@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -665,12 +669,52 @@ def test_a_host_that_is_about_to_stop_does_not_hold_up_the_end() -> None:
     assert host.disposed
 
 
-def test_it_is_closed_from_outside(net: FakeNetwork) -> None:
-    async def program() -> None:
-        net.close()
+@pytest.mark.parametrize("call", [FakeNetwork.close, FakeNetwork.advance, lambda net: net.runUntil(Deferred())])
+def test_what_runs_on_it_lets_no_time_pass(net: FakeNetwork, call: Callable[[FakeNetwork], object]) -> None:
+    refused: list[Exception] = []
 
-    with pytest.raises(RuntimeError, match="closed from outside"):
-        net.runUntil(program())
+    def program() -> None:
+        with pytest.raises(RuntimeError, match="time passes already") as caught:
+            call(net)
+        refused.append(caught.value)
+
+    net.host().callLater(1, program)
+    net.callLater(100, refused.clear)
+    net.advance(5)  # and no longer, for that
+    assert (len(refused), net.seconds()) == (1, 5)
+
+
+def test_a_coroutine_that_does_not_end_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def program() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(5)
+
+    net = FakeNetwork()
+    net.host().createTask(program())
+    net.advance(1)
+    with pytest.raises(Stalled, match="no result after 86400 s"):
+        net.close()
+    assert net.loop.is_closed()
+    del net
+    gc.collect()
+    assert "Task was destroyed but it is pending!" in caplog.text
+
+
+def test_a_closed_network_takes_no_more_hosts() -> None:
+    with FakeNetwork() as net:
+        pass
+    with pytest.raises(RuntimeError, match="is closed"):
+        net.host()
+
+
+def test_times_that_cannot_be_are_refused(net: FakeNetwork) -> None:
+    for seconds in (-1.0, inf, nan):
+        with pytest.raises(ValueError, match="seconds can pass"):
+            net.advance(seconds)
+    for seconds in (-1.0, nan):
+        with pytest.raises(ValueError, match="0 or more seconds"):
+            net.runUntil(Deferred(), timeout=seconds)
 
 
 def test_what_a_callback_raises_is_logged(net: FakeNetwork, logged: Logged) -> None:
