@@ -147,6 +147,14 @@ class VirtualLoop(BaseSelectorEventLoop):
         """The address itself, as text."""
         return str(sockaddr[0]), str(sockaddr[1])
 
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """See `asyncio.loop.sock_connect`.
+
+        Raises: RuntimeError: *sock* is a real one, by which the real network would be reached.
+        """
+        self._virtual.require_fake(sock)
+        await super().sock_connect(sock, address)
+
     async def create_connection(
         self,
         protocol_factory: Callable[[], Any],

@@ -355,6 +355,11 @@ class FakeNetwork:
                 "time passes already: what runs on a FakeNetwork waits with await, or has its callLater; advance, "
                 "runUntil and close are for the test"
             )
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "another loop runs: a FakeNetwork has its own, so a test of it is an ordinary function; coroutines "
+                "are run by host.runUntil(coroutine)"
+            )
 
     def _run_to(self, limit: float, idles: bool = False) -> None:
         self._require_standing_still()

@@ -170,6 +170,14 @@ class VirtualSelector(selectors.BaseSelector):
     def _give_up(self, why: str) -> NoReturn:
         raise Stalled(f"{why} (it is {self.now:g} s){self.story()}")
 
+    def require_fake(self, fileobj: Any) -> None:
+        """Raises: RuntimeError: *fileobj* is none of the fake network's."""
+        if _number(fileobj) not in self.sockets:
+            raise RuntimeError(
+                f"{fileobj!r} is a real descriptor: time that is virtual does not wait for the real world. Connect "
+                "through the hosts of a FakeNetwork, or run this on a real loop"
+            )
+
     # What the loop uses: see `selectors.BaseSelector`.
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -177,11 +185,7 @@ class VirtualSelector(selectors.BaseSelector):
         number = _number(fileobj)
         if number in self._keys:
             raise KeyError(f"{fileobj!r} is registered already")
-        if number not in self.sockets:
-            raise RuntimeError(
-                f"{fileobj!r} is a real descriptor: time that is virtual does not wait for the real world. Connect "
-                "through the hosts of a FakeNetwork, or run this on a real loop"
-            )
+        self.require_fake(fileobj)
         self._keys[number] = key = selectors.SelectorKey(fileobj, number, events, data)
         self.look(number)
         return key

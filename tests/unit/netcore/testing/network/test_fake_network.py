@@ -684,6 +684,33 @@ def test_what_runs_on_it_lets_no_time_pass(net: FakeNetwork, call: Callable[[Fak
     assert (len(refused), net.seconds()) == (1, 5)
 
 
+def test_a_network_is_not_used_within_another_loop(net: FakeNetwork) -> None:
+    async def test() -> None:
+        net.advance(1)
+
+    with pytest.raises(RuntimeError, match="ordinary function"):
+        asyncio.run(test())
+
+
+def test_a_real_socket_reaches_nobody(net: FakeNetwork) -> None:
+    """Libraries make some for themselves: no packet is to leave this machine, or to arrive."""
+    connects: list[object] = []
+
+    class Socket(socket.socket):
+        def connect(self, address: Any) -> None:
+            connects.append(address)
+            raise BlockingIOError(errno.EINPROGRESS, "under way")
+
+    async def program() -> None:
+        with Socket() as sock:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("10.0.0.1", 80))
+
+    with pytest.raises(RuntimeError, match="is a real descriptor"):
+        net.host("10.0.0.1").runUntil(program())
+    assert connects == []
+
+
 def test_a_coroutine_that_does_not_end_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async def program() -> None:
         while True:
