@@ -326,7 +326,7 @@ class Errors(logging.Handler):
             pytest.fail(f"{head} logged, and not asked for by flushLoggedErrors:\n\n{told}", pytrace=False)
 
 
-_not_passed = pytest.StashKey[bool]()
+_passed = pytest.StashKey[bool]()
 _errors = pytest.StashKey[Errors]()
 _reactor = pytest.StashKey[Any]()
 
@@ -339,10 +339,11 @@ def _exception(record: logging.LogRecord) -> BaseException:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note which tests have not passed: their fixtures do not judge them once more."""
+    """Note which tests have passed. The others, those among them that Ctrl-C has ended, are not judged once more by
+    their fixtures."""
     report = yield
-    if not report.passed:
-        item.stash[_not_passed] = True
+    if report.when == "call" and report.passed:
+        item.stash[_passed] = True
     return report
 
 
@@ -371,7 +372,7 @@ def _netcore_errors(request: pytest.FixtureRequest) -> Iterator[Errors]:
         logging.getLogger(name).addHandler(errors)
     try:
         yield errors
-        if not request.node.stash.get(_not_passed, False):
+        if request.node.stash.get(_passed, False):
             errors.check()
     finally:
         for name in LOGGERS:
@@ -396,7 +397,7 @@ def netcore_reactor(request: pytest.FixtureRequest, _netcore_errors: Errors) -> 
     request.node.stash[_reactor] = reactor
     try:
         yield reactor
-        if not reactor.disposed and not request.node.stash.get(_not_passed, False):
+        if not reactor.disposed and request.node.stash.get(_passed, False):
             left = _left_behind(reactor)
     finally:
         reactor.dispose()

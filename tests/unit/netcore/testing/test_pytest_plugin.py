@@ -55,7 +55,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         """Run the tests in *source* with the plugin, and no other."""
         pytester.makepyfile(IMPORTS + textwrap.dedent(source))
         pytester.makeini(f"[pytest]\nfilterwarnings = error\n{ini}\n")
-        return pytester.runpytest_inprocess("-pno:cacheprovider", *arguments, plugins=[_pytest_plugin])
+        return pytester.runpytest_inprocess(
+            "-pno:cacheprovider", *arguments, plugins=[_pytest_plugin], no_reraise_ctrlc=True
+        )
 
     return run
 
@@ -538,6 +540,20 @@ def test_a_lost_failure_fails_the_test(run: Run, logged: Logged) -> None:
         ["an error was logged, and not asked for by flushLoggedErrors:", "*Unhandled error in Deferred: KeyError*"]
     )
     assert len(logged.take()) == 4  # asyncio's is none of netcore's
+
+
+def test_ctrl_c_ends_pytest_and_nothing_more_is_said_of_the_test(run: Run) -> None:
+    result = run("""
+        async def test_interrupted(reactor):
+            def ctrl_c():
+                raise KeyboardInterrupt
+
+            reactor.callLater(0, ctrl_c)
+            await deferLater(reactor, 60)
+    """)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*! KeyboardInterrupt !*"])
+    assert "left behind" not in result.stdout.str() + result.stderr.str()
 
 
 def test_errors_that_are_expected_are_claimed(run: Run, logged: Logged) -> None:
