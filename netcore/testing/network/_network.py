@@ -357,8 +357,8 @@ class FakeNetwork:
             )
         if asyncio._get_running_loop() is not None:
             raise RuntimeError(
-                "another loop runs: a FakeNetwork has its own, so a test of it is an ordinary function; coroutines "
-                "are run by host.runUntil(coroutine)"
+                "another loop runs, that of pytest's fixture `reactor` perhaps: a FakeNetwork has its own, so that a "
+                "test of it is an ordinary function, and host.runUntil(coroutine) runs coroutines"
             )
 
     def _run_to(self, limit: float, idles: bool = False) -> None:
