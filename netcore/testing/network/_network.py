@@ -136,7 +136,10 @@ class FakeNetwork:
         try:
             for host in [*self._hosts, self._own]:
                 host._release()
-            self._run_until(self._wind_up(), _LONGEST, self.loop.create_task)
+            # Not cancelled if it does not end: asyncio would wait for the threads of its executor, for real.
+            winding_up = self.loop.create_task(self._wind_up())
+            self._run_task(winding_up, _LONGEST, winding_up)
+            winding_up.result()
             for sock in list(self._clock.sockets.values()):
                 sock.close()
         finally:
@@ -333,21 +336,28 @@ class FakeNetwork:
         async def wait() -> T:
             return await awaitable
 
-        def stop(_: object) -> None:
-            self.loop.stop()
-
         task = create_task(wait())
-        task.add_done_callback(stop)
         try:
-            self._run_to(self._clock.now + timeout)
-            if not task.done():
-                raise Stalled(f"{awaitable!r} has no result after {timeout:g} s{self._fabric.story()}")
+            self._run_task(task, timeout, awaitable)
         finally:
-            task.remove_done_callback(stop)
             if not task.done():
                 task.cancel()
                 self._run_to(self._clock.now, idles=True)
         return task.result()
+
+    def _run_task(self, task: asyncio.Task[Any], timeout: float, told: object) -> None:
+        """Let time pass until *task* is done. Raises: Stalled: it is not, after *timeout*; it tells of *told*."""
+
+        def stop(_: object) -> None:
+            self.loop.stop()
+
+        task.add_done_callback(stop)
+        try:
+            self._run_to(self._clock.now + timeout)
+        finally:
+            task.remove_done_callback(stop)
+        if not task.done():
+            raise Stalled(f"{told!r} has no result after {timeout:g} s{self._fabric.story()}")
 
     def _require_standing_still(self) -> None:
         if self.loop.is_running():

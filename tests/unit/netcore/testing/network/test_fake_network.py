@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf, nan
@@ -34,7 +35,7 @@ from netcore.interfaces import IReactorFDSet, IReactorTCP, IReactorUDP, provides
 from netcore.protocol import Factory
 from netcore.task import LoopingCall, deferLater
 from netcore.testing.contracts._recorder import ClientRecorder, FactoryRecorder, Recorder
-from netcore.testing.network import FakeNetwork, Host, Stalled
+from netcore.testing.network import FakeNetwork, Host, Stalled, _selector
 from netcore.threadpool import ThreadPool
 from netcore.threads import deferToThread, deferToThreadPool
 from tests.support.guard import Logged
@@ -726,6 +727,24 @@ def test_a_coroutine_that_does_not_end_does_not_hold_up_the_end(caplog: pytest.L
     del net
     gc.collect()
     assert "Task was destroyed but it is pending!" in caplog.text
+
+
+def test_a_thread_that_does_not_end_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_selector, "_PATIENCE", 0.0)
+    end = threading.Event()
+    net = FakeNetwork()
+    try:
+        net.host().createTask(asyncio.to_thread(end.wait))
+        for _ in range(2):
+            with pytest.raises(Stalled, match="a thread has worked for 0 real seconds"):
+                net.advance(1)
+        with pytest.raises(Stalled, match="a thread has worked for 0 real seconds"):
+            net.close()
+        assert net.loop.is_closed()
+    finally:
+        end.set()
+    del net
+    gc.collect()
 
 
 def test_a_closed_network_takes_no_more_hosts() -> None:
