@@ -76,8 +76,8 @@ class FingerProtocol(LineReceiver):
         self.transport.write(encode([protocol.TOO_SLOW]))
 
     def drain(self, seconds: float) -> None:
-        """The service stops: who has not asked yet is not waited for."""
-        if self._answer is None:
+        """The service stops: who has not asked yet is not waited for. (A line that is too long is let pass.)"""
+        if self._answer is None and self._passing is None:
             self.transport.loseConnection()
 
     def hangUp(self, lines: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,13 @@ from examples.finger import protocol
 from examples.finger.limits import GRACE, PATIENCE, QUIET, Limits
 from examples.finger.protocol import encode
 from examples.finger.records import Person, Session
-from examples.finger.server import FingerFactory, reason_of
+from examples.finger.server import FingerFactory, FingerService, reason_of
 from examples.finger.tables import MOST_FOUND
 from netcore.address import IPv4Address
 from netcore.defer import CancelledError, Deferred, fail, succeed
 from netcore.protocol import connectionDone
 from netcore.task import Clock
-from netcore.testing import StringTransport
+from netcore.testing import MemoryReactorClock, StringTransport
 
 LIMITS = Limits(answer_within=8, clients=100)
 ALICE = Person("alice", "Alice Liddell", plan="Tea.")
@@ -34,6 +35,7 @@ class ScriptedStore:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.closed = False
         self.answer: Any = lambda: succeed([ALICE])
 
     def find(self, name: str) -> Any:
@@ -46,6 +48,10 @@ class ScriptedStore:
 
     def install(self) -> Any:
         return self.answer()
+
+    def close(self) -> Any:
+        self.closed = True
+        return succeed(None)
 
 
 class Visit:
@@ -377,21 +383,64 @@ def test_a_reason_is_told_once_and_without_the_statement() -> None:
     assert reason_of(late) == "DeadlineExceeded: no connection; connecting fails: OperationalError: database is locked"
 
 
-def test_who_has_not_asked_when_the_service_stops_is_not_waited_for(visit: Any, clock: Clock) -> None:
-    idle = visit()
-    idle.send(b"al")
-    idle.protocol.wrappedProtocol.drain(8.0)
-    assert idle.answered == []
-    idle.end()
-    assert clock.getDelayedCalls() == []
+class TestStopping:
+    """What becomes of clients when the service stops; it finds their protocols behind the limits."""
 
+    @pytest.fixture
+    def clock(self) -> MemoryReactorClock:
+        return MemoryReactorClock()
 
-def test_who_has_asked_when_the_service_stops_is_answered(store: Any, visit: Any) -> None:
-    finding: Deferred[Any] = Deferred()
-    store.answer = lambda: finding
-    busy = visit()
-    busy.send(b"alice\n")
-    busy.protocol.wrappedProtocol.drain(8.0)
-    assert not busy.transport.disconnecting
-    finding.callback([ALICE])
-    assert busy.answered[0].startswith("Login: alice")
+    @pytest.fixture
+    def service(self, store: Any, clock: MemoryReactorClock) -> Iterator[Any]:
+        service = FingerService(clock, store, 79, "", LIMITS)
+        service.startService()
+        yield service
+        assert clock.getDelayedCalls() == []
+
+    @pytest.fixture
+    def listening(self, service: Any, clock: Any) -> Any:
+        return clock.tcpServers[0].factory
+
+    def stop(self, service: Any) -> list[Any]:
+        stopped: list[Any] = []
+        service.stopService().addBoth(stopped.append)
+        return stopped
+
+    def test_who_has_not_asked_is_not_waited_for(self, service: Any, store: Any, visit: Any) -> None:
+        idle = visit()
+        idle.send(b"al")
+        stopped = self.stop(service)
+        assert idle.answered == []
+        assert not store.closed
+        idle.end()
+        assert stopped == [None]
+        assert store.closed
+
+    def test_who_has_asked_is_answered(self, service: Any, store: Any, visit: Any) -> None:
+        finding: Deferred[Any] = Deferred()
+        store.answer = lambda: finding
+        busy = visit()
+        busy.send(b"alice\n")
+        stopped = self.stop(service)
+        assert not busy.transport.disconnecting
+        finding.callback([ALICE])
+        assert busy.answered[0].startswith("Login: alice")
+        busy.end()
+        assert stopped == [None]
+
+    def test_a_line_that_is_too_long_is_let_pass(self, service: Any, visit: Any, clock: Clock) -> None:
+        long = visit()
+        long.send(b"x" * 600)
+        self.stop(service)
+        assert not long.transport.disconnecting, "closing now could cost the client its answer"
+        clock.advance(GRACE)
+        assert long.answered == [protocol.TOO_LONG]
+        long.end()
+
+    def test_who_is_being_told_that_it_is_too_slow_is_told(self, service: Any, visit: Any, clock: Clock) -> None:
+        slow = visit()
+        clock.advance(PATIENCE)
+        stopped = self.stop(service)
+        assert slow.answered == [protocol.TOO_SLOW]
+        slow.end()
+        assert stopped == [None]
