@@ -56,7 +56,10 @@ class _Below:
         self._connection._call_soon(callback)
 
     def _waiting_to_be_sent(self) -> int | None:
-        return self._connection._waiting_to_be_sent()
+        return self._plain._waiting_to_be_sent(self._connection)
+
+    def _not_taken(self) -> int:
+        return self._plain._not_taken(self._connection)
 
     def __repr__(self) -> str:
         return self._plain.__repr__(self._connection)
@@ -126,6 +129,12 @@ class Secured:
     def resumeProducing(self) -> None:
         """Go on."""
         self._tls.resumeProducing()
+
+    def _waiting_to_be_sent(self) -> int | None:
+        return self._tls._waiting_to_be_sent()
+
+    def _not_taken(self) -> int:
+        return self._tls._not_taken()
 
     def getPeerCertificate(self) -> Certificate | None:
         """The peer's certificate; None if it has shown none, or none yet."""

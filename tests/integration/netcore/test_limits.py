@@ -219,6 +219,26 @@ class TestTLS:
         run(main)
 
 
+def test_what_waits_for_a_handshake_that_does_not_come_is_bounded(hall: Hall, run: Run) -> None:
+    def secures(recorder: Recorder, data: bytes) -> None:
+        transport: Any = recorder.transport
+        transport.startTLS(server_context())
+        transport.write(b"x" * hall.limits.buffer)  # type: ignore[operator]
+        transport.write(b"x")
+
+    async def main() -> None:
+        made = hall.next
+        peer = await hall.come(("127.0.0.1", (await hall.listen()).port))
+        server = await made
+        server.on_data = secures
+        await peer.send(b"STARTTLS\r\n")
+        reason = await server.lost
+        assert isinstance(reason, LimitExceeded)
+        assert reason.limit == "buffer"
+
+    run(main)
+
+
 def test_what_came_before_tls_is_not_taken_for_what_comes_with_it(hall: Hall, run: Run) -> None:
     """STARTTLS, and a command behind it that somebody on the way has put there."""
 
