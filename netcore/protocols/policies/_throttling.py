@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from netcore._current import current_reactor
+from netcore._log import ENDS_THE_PROGRAM, log_failure
+from netcore.failure import Failure
 from netcore.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, implementer
 from netcore.protocols._producers import HeldPull, HeldPush, held
 from netcore.protocols.policies._wrapping import ProtocolWrapper, WrappingFactory
@@ -25,7 +27,7 @@ __all__ = ["ThrottlingFactory", "ThrottlingProtocol"]
 
 log = logging.getLogger("netcore.protocols")
 
-
+_HELD = {True: "held", False: "let go on"}
 SLACK = 0.001
 """Seconds that are not worth another timer: sums of floats are not exact."""
 
@@ -103,13 +105,23 @@ class ThrottlingProtocol(ProtocolWrapper):
 
     def throttleWrites(self) -> None:
         """Hold the producer, if there is one, because too much was written."""
-        if self._producer is not None:
-            self._producer.hold(True)
+        self._hold(True)
 
     def unthrottleWrites(self) -> None:
         """Let it go on."""
-        if self._producer is not None:
-            self._producer.hold(False)
+        self._hold(False)
+
+    def _hold(self, by_us: bool) -> None:
+        producer = self._producer
+        if producer is not None:
+            try:
+                producer.hold(by_us)
+            except ENDS_THE_PROGRAM:
+                raise
+            except BaseException:  # CancelledError too; not the fault of whoever wrote, and others have to go on
+                failure = Failure()
+                log_failure(log, failure, "the producer of %r raised, when it was %s", self, _HELD[by_us])
+                self._child_failed(failure)
 
 
 @implementer(IProtocolFactory)

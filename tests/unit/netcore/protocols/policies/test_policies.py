@@ -366,6 +366,22 @@ class TestThrottling:
         assert max(written) - min(written) <= 20
         assert 540 <= sum(written) <= 660, "in a minute"
 
+    @pytest.mark.parametrize("when", ["pauseProducing", "resumeProducing"])
+    def test_a_producer_that_raises_ends_its_connection_and_holds_up_no_other(
+        self, clock: Clock, when: str, logged: Any
+    ) -> None:
+        factory = ThrottlingFactory(above(), writeLimit=10, clock=clock)
+        wrappers = [connect(factory) for _ in range(3)]
+        producers = [Producer() for _ in wrappers]
+        setattr(producers[0], when, lambda: 1 / 0)
+        for wrapper, producer in zip(wrappers, producers, strict=True):
+            wrapper.registerProducer(producer, True)
+        wrappers[2].write(b"x" * 20)
+        clock.advance(2)
+        assert [producer.told for producer in producers[1:]] == [["pause", "resume"]] * 2
+        assert [wrapper.transport.disconnected for wrapper in wrappers] == [True, False, False]
+        assert len(logged.take(ZeroDivisionError)) == 1
+
     def test_a_second_producer_is_refused_and_the_first_stays(self, clock: Clock) -> None:
         factory = ThrottlingFactory(above(), writeLimit=10, clock=clock)
         wrapper = connect(factory)
