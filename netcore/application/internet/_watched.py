@@ -15,6 +15,7 @@ from zope.interface import directlyProvides, providedBy
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 from netcore.interfaces import IAddress, IProtocol, IProtocolFactory
+from netcore.protocols.policies._wrapping import never_connected
 
 __all__ = ["Watched", "WatchingFactory", "call_at_the_end"]
 
@@ -48,7 +49,10 @@ class Watched:
         self.protocol = protocol
         self._watcher: Any = watcher
         self._unheard = False  # the user's protocol hears nothing of the connection
-        directlyProvides(self, providedBy(protocol))
+
+    @property
+    def __providedBy__(self) -> Any:  # zope's: asked each time, for a wrapper provides more later
+        return providedBy(self.protocol)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.protocol, name)
@@ -74,7 +78,9 @@ class Watched:
         self.lost = True
         watcher.leaves(self)
         try:
-            if not self._unheard:
+            if self._unheard:
+                never_connected(self.protocol)
+            else:
                 self.protocol.connectionLost(reason)
         finally:
             watcher.gone(self, reason)

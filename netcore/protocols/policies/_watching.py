@@ -93,13 +93,22 @@ class TrafficLoggingProtocol(ProtocolWrapper):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection has gone."""
         try:
-            self._log(f"C {self._number}: {reason!r}")
-            super().connectionLost(reason)
+            self._log(f"C {self._number}: {reason!r}")  # which a full disk refuses
         finally:
-            logfile, self.logfile = self.logfile, None
-            if logfile is not None:
-                logfile.close()
-            del reason  # as there
+            try:
+                super().connectionLost(reason)
+            finally:
+                self._close()
+                del reason  # as there
+
+    def _never_connected(self) -> None:
+        self._close()
+        super()._never_connected()
+
+    def _close(self) -> None:
+        logfile, self.logfile = self.logfile, None
+        if logfile is not None:
+            logfile.close()
 
     def write(self, data: bytes) -> None:
         """Send *data*."""

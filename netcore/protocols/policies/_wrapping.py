@@ -6,7 +6,8 @@ A wrapper is the protocol of the transport below and the transport of the protoc
   is asked of that. To the transport it provides, of the interfaces of `PASSED_ON`, those that the protocol provides.
 - The wrapper's own ``connectionMade`` comes first; then its factory knows it (`WrappingFactory.protocols`); then the
   protocol hears of the connection. At the end the factory forgets it, and then the protocol hears.
-- A protocol that was not told of the connection is not told of its end either.
+- A protocol that was not told of the connection is not told of its end either. If it is a wrapper, its factory, which
+  may have counted it when it was built, forgets it (`never_connected`).
 - When the connection is lost the wrapper lets go of the protocol, so that no cycle waits for the garbage collector.
 """
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from netcore.interfaces import IAddress
     from netcore.protocols.limits import LimitExceeded
 
-__all__ = ["ProtocolWrapper", "WrappingFactory"]
+__all__ = ["ProtocolWrapper", "WrappingFactory", "never_connected"]
 
 # What transports ask protocols for. Whoever adds one adds its methods to the wrapper.
 PASSED_ON: tuple[Any, ...] = (IHalfCloseableProtocol, IHandshakeListener, IFileDescriptorReceiver, ILimitListener)
@@ -93,6 +94,9 @@ class ProtocolWrapper(Protocol, ScopeOwner):
         """Seem to be the transport below, and to the transport, the protocol above."""
         wanted = [interface for interface in PASSED_ON if interface(self.wrappedProtocol, None) is not None]
         directlyProvides(self, providedBy(self.transport), *self._listens, *wanted)
+        below = self.transport
+        if isinstance(below, ProtocolWrapper):  # which has asked us before we knew it
+            below._provide()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes arrived: hands them to the protocol."""
@@ -107,7 +111,16 @@ class ProtocolWrapper(Protocol, ScopeOwner):
         finally:
             if self._introduced:
                 wrapped.connectionLost(reason)
+            else:
+                never_connected(wrapped)
             del reason  # this frame may be in a traceback of theirs: see the rule in defer/_chain.py
+
+    def _never_connected(self) -> None:
+        wrapped, self.wrappedProtocol = self.wrappedProtocol, None
+        try:
+            self.factory.unregisterProtocol(self)
+        finally:
+            never_connected(wrapped)
 
     def readConnectionLost(self) -> None:
         """As of `IHalfCloseableProtocol`, which the wrapper provides if the protocol does. (So for those that follow,
@@ -248,7 +261,7 @@ class WrappingFactory(ClientFactory[Any]):
         self.protocols[p] = 1
 
     def unregisterProtocol(self, p: Any) -> None:
-        """The connection of *p* has gone. It may have broken before `registerProtocol`."""
+        """The connection of *p*, which was built here, has gone. It may have broken before `registerProtocol`."""
         self.protocols.pop(p, None)
 
     # What a connector tells is the factory's above to hear.
@@ -264,6 +277,14 @@ class WrappingFactory(ClientFactory[Any]):
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
         """It has ended."""
         self.wrappedFactory.clientConnectionLost(connector, reason)
+
+
+def never_connected(protocol: Any) -> None:
+    """*protocol* was built, and its connection ends before it has heard of it: if it is a wrapper, or has such above,
+    what counts them forgets them."""
+    forget = getattr(protocol, "_never_connected", None)
+    if forget is not None:
+        forget()
 
 
 def _with_hint(above: Any, wrapper: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from netcore._current import current_reactor
@@ -12,9 +12,6 @@ from netcore.interfaces import IConnector, IProtocolFactory, IReactorTime, imple
 from netcore.protocols.policies import WrappingFactory
 from netcore.protocols.tls._protocol import TLSMemoryBIOProtocol, log_prefix
 from netcore.ssl import check_context_factory, context_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["TLSMemoryBIOFactory"]
 

@@ -22,6 +22,7 @@ from netcore.interfaces import (
     implementer,
 )
 from netcore.protocols._producers import AskedBefore, HeldPush
+from netcore.protocols.policies._wrapping import never_connected
 from netcore.ssl import Certificate
 
 if TYPE_CHECKING:
@@ -178,9 +179,16 @@ class TLSMemoryBIOProtocol(ScopeOwner):
             if held is not None:
                 held.stopProducing()
         finally:
-            if connected:  # else `makeConnection` has raised before it told the protocol anything
+            if connected:
                 wrapped.connectionLost(told)
+            else:  # `makeConnection` has raised before it told the protocol anything
+                never_connected(wrapped)
             del told, reason  # this frame may be in a traceback of theirs: see the rule in defer/_chain.py
+
+    def _never_connected(self) -> None:
+        self.factory = None
+        wrapped, self.wrappedProtocol = self.wrappedProtocol, None
+        never_connected(wrapped)
 
     def _truthfully(self, reason: Failure) -> Failure:
         if reason.check(ConnectionLost) and not reason.check(ConnectionAborted):

@@ -14,8 +14,10 @@ from netcore.application.internet._draining import Connections
 from netcore.defer import Deferred, fail, succeed
 from netcore.error import CannotListenError
 from netcore.failure import Failure
-from netcore.interfaces import IDrainable, implementer
+from netcore.interfaces import IDrainable, IHalfCloseableProtocol, IHandshakeListener, implementer, provides
 from netcore.protocol import Factory, Protocol, connectionDone
+from netcore.protocols.haproxy import HAProxyWrappingFactory
+from netcore.protocols.limits import ListenerLimits
 from netcore.protocols.policies import WrappingFactory
 from netcore.task import Clock
 from netcore.testing import StringTransport
@@ -165,6 +167,37 @@ def test_every_event_in_every_state(state: Any, event: Any, expected: Any) -> No
 
 def test_the_table_holds_nothing_else() -> None:
     assert len(_draining._TRANSITIONS) == sum(expected is not REFUSED for row in TABLE.values() for expected in row)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseable(Talk):
+    def readConnectionLost(self) -> None:
+        self.transport.write(b"your last")
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+def limited(factory: Any) -> Any:
+    return ListenerLimits().wrapFactory(factory, Clock())
+
+
+def proxied(factory: Any) -> Any:
+    return HAProxyWrappingFactory(factory, clock=Clock())
+
+
+@pytest.mark.parametrize("wrap", [WrappingFactory, limited, proxied])
+def test_a_transport_finds_what_wrappers_pass_on(wrap: Any) -> None:
+    """They know what that is when they are connected, or even later."""
+    world = World(factory=wrap(Factory.forProtocol(HalfCloseable)))
+    transport = world.network.connect()
+    if wrap is proxied:
+        transport.heard_by.dataReceived(b"PROXY UNKNOWN\r\n")
+    below: Any = IHalfCloseableProtocol(transport.heard_by, None)  # type: ignore[call-arg,misc]
+    below.readConnectionLost()
+    assert transport.value() == b"your last"
+    assert provides(transport.heard_by, IHandshakeListener) is (wrap is not WrappingFactory)
+    transport.end()
 
 
 def test_by_default_connections_stay_and_the_factory_is_the_users_own() -> None:

@@ -14,6 +14,7 @@ from netcore.address import IPv4Address, UNIXAddress
 from netcore.error import ConnectionDone
 from netcore.failure import Failure
 from netcore.protocol import Factory, Protocol
+from netcore.protocols.limits import ListenerLimits
 from netcore.protocols.policies import (
     LimitConnectionsByPeer,
     LimitTotalConnectionsFactory,
@@ -472,6 +473,29 @@ class TestTrafficLogging:
             wrapper.connectionLost(DONE)
             lines = (tmp_path / f"log-{number}").read_text().splitlines()
             assert lines[1:3] == [f"C {number}: {b'x' * limit!r}", f"C {number}: {shown}"]
+
+    def test_a_disk_that_is_full_keeps_the_end_from_nobody(self, factory: TrafficLoggingFactory) -> None:
+        wrapper = connect(factory)
+        heard: list[Any] = []
+        wrapper.wrappedProtocol.connectionLost = heard.append
+        with open("/dev/full", "w") as full:
+            wrapper.logfile.close()
+            wrapper.logfile = full
+            with pytest.raises(OSError, match="No space"):
+                wrapper.connectionLost(DONE)
+        assert heard == [DONE]
+        assert factory.protocols == {}
+
+    def test_the_file_of_one_that_is_never_connected_is_closed(self, factory: TrafficLoggingFactory) -> None:
+        limits = ListenerLimits(connections=1)
+        outer: Any = limits.wrapFactory(factory, Clock())
+        first, second = outer.buildProtocol(ADDRESS), outer.buildProtocol(ADDRESS)
+        logfile = second.wrappedProtocol.logfile
+        for wrapper in (first, second):
+            wrapper.makeConnection(StringTransport(peerAddress=ADDRESS))
+        second.connectionLost(DONE)
+        assert logfile.closed
+        first.connectionLost(DONE)
 
     def test_counting_anew(self, factory: TrafficLoggingFactory, tmp_path: Path) -> None:
         for _ in range(2):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from netcore import scope
+from netcore.address import IPv4Address
 from netcore.defer import CancelledError, Deferred
 from netcore.error import ConnectionDone, ConnectionLost
 from netcore.failure import Failure
@@ -26,7 +27,12 @@ from netcore.interfaces import (
 from netcore.protocol import ClientFactory, Factory, Protocol
 from netcore.protocols.basic import LineReceiver
 from netcore.protocols.limits import LimitExceeded
-from netcore.protocols.policies import ProtocolWrapper, WrappingFactory
+from netcore.protocols.policies import (
+    LimitConnectionsByPeer,
+    ProtocolWrapper,
+    ThrottlingFactory,
+    WrappingFactory,
+)
 from netcore.testing import StringTransport, connectedPair
 
 DONE = Failure(ConnectionDone())
@@ -353,6 +359,35 @@ def test_what_has_ended_is_let_go_of_without_the_garbage_collector(factory: Wrap
         assert protocol() is None
     finally:
         gc.enable()
+
+
+def test_what_only_an_inner_wrapper_wants_to_hear_is_passed_on(factory: WrappingFactory, transport: Any) -> None:
+    class Secret(ProtocolWrapper):
+        _listens = (IHandshakeListener,)
+
+    factory.protocol = Secret
+    wrapper = connect(WrappingFactory(factory), transport)
+    assert provides(wrapper, IHandshakeListener)
+    wrapper.wrappedProtocol.protocol = Everything()
+    assert provides(wrapper, IHalfCloseableProtocol), "so is what another protocol in its place provides"
+
+
+def test_those_above_who_were_not_connected_are_counted_off(factory: WrappingFactory, transport: Any) -> None:
+    class Breaks(ProtocolWrapper):
+        def connectionMade(self) -> None:
+            raise ZeroDivisionError
+
+    throttling = ThrottlingFactory(factory, 1)
+    by_peer = LimitConnectionsByPeer(WrappingFactory(throttling))
+    breaking = WrappingFactory(by_peer)
+    breaking.protocol = Breaks
+    wrapper = breaking.buildProtocol(IPv4Address("TCP", "192.0.2.1", 50000))
+    with pytest.raises(ZeroDivisionError):
+        wrapper.makeConnection(transport)
+    wrapper.connectionLost(Failure(ZeroDivisionError()))
+    assert throttling.connectionCount == 0
+    assert by_peer.peerConnections == {}
+    assert by_peer._hosts == {}
 
 
 class TestScopes:
