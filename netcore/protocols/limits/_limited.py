@@ -29,6 +29,7 @@ from netcore.interfaces import (
 )
 from netcore.protocols.limits._counting import LimitExceeded, logger, peer_of
 from netcore.protocols.policies import ProtocolWrapper
+from netcore.protocols.policies._wrapping import never_connected
 
 if TYPE_CHECKING:
     from netcore.protocols.limits._factory import LimitedFactory, Refused
@@ -73,9 +74,9 @@ def requestReceived(transport: Any) -> None:
 
 
 def requestAnswered(transport: Any) -> None:
-    """Say that the answer to a request is written: idle time begins, or the next request, if some of it has come
-    already. Where several are answered at a time, with the last. For protocols to call with their transport; does
-    nothing if that has no limits."""
+    """Say that the answer to a request is written; once for each `requestReceived`. With the last one idle time begins,
+    or the next request, if some of it has come meanwhile. For protocols to call with their transport; does nothing if
+    that has no limits."""
     tell = getattr(transport, "requestAnswered", None)
     if tell is not None:
         tell()
@@ -141,6 +142,8 @@ class LimitedProtocol(ProtocolWrapper):
         if full is not None:
             self._phase = _CLOSED
             self.transport = transport
+            wrapped, self.wrappedProtocol = self.wrappedProtocol, None
+            never_connected(wrapped)
             self._refused = factory.refuse(full, address)
             if self._refused is None:
                 abort(transport)

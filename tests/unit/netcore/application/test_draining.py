@@ -200,6 +200,17 @@ def test_a_transport_finds_what_wrappers_pass_on(wrap: Any) -> None:
     transport.end()
 
 
+def test_who_was_refused_by_a_wrapper_is_not_told() -> None:
+    limits = ListenerLimits(connectionsPerPeer=1, overflow=b"busy")  # whose peer it is only the transport tells
+    world = World(factory=limits.wrapFactory(Factory.forProtocol(Polite), Clock()))
+    served, refused = world.network.connect(), world.network.connect()
+    world.stop()
+    assert served.disconnecting
+    assert refused.value() == b"busy"
+    served.end()
+    refused.end()
+
+
 def test_by_default_connections_stay_and_the_factory_is_the_users_own() -> None:
     network, factory = Network(), Factory.forProtocol(Talk)
     service = StreamServerEndpointService(network, factory)
