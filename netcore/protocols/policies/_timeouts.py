@@ -55,6 +55,8 @@ class TimeoutMixin:
         Returns: what held until now.
         Raises: ValueError: *period* is negative, or NaN.
         """
+        if period is not None and not period >= 0:
+            raise ValueError(f"a timeout is 0 or more seconds, or None for none, not {period!r}")
         before, self.timeOut = self.timeOut, period
         call = self.__timeout
         if period is None:

@@ -90,6 +90,17 @@ class TestTimeoutMixin:
         clock.advance(0)
         assert protocol.transport.disconnecting
 
+    def test_a_time_that_is_none_changes_nothing(self, protocol: Any, clock: Clock) -> None:
+        protocol.setTimeout(10)
+        with pytest.raises(ValueError, match="-1"):
+            protocol.setTimeout(-1)
+        clock.advance(6)
+        protocol.resetTimeout()
+        clock.advance(9)
+        assert not protocol.transport.disconnecting
+        clock.advance(1)
+        assert protocol.transport.disconnecting
+
     def test_what_to_do_is_the_protocols(self, protocol: Any, clock: Clock) -> None:
         told: list[float | None] = []
         protocol.timeoutConnection = lambda: told.append(protocol.setTimeout(2))
