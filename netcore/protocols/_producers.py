@@ -19,6 +19,7 @@ class HeldPush:
         self._producer = producer
         self._by_us = self._paused = paused
         self._by_transport = False
+        self._stopped = False
 
     def hold(self, by_us: bool) -> None:
         """We pause it, or do not any more."""
@@ -37,7 +38,7 @@ class HeldPush:
 
     def _tell(self) -> None:
         paused = self._by_us or self._by_transport
-        if paused is not self._paused:
+        if paused is not self._paused and not self._stopped:
             self._paused = paused
             if paused:
                 self._producer.pauseProducing()
@@ -45,7 +46,8 @@ class HeldPush:
                 self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The transport has gone."""
+        """The transport has gone, or is going: nothing follows."""
+        self._stopped = True
         self._producer.stopProducing()
 
 
@@ -71,7 +73,8 @@ class HeldPull:
             self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The transport has gone."""
+        """The transport has gone, or is going: nothing follows."""
+        self._asked = False
         self._producer.stopProducing()
 
 

@@ -25,7 +25,7 @@ from netcore.protocols.policies import (
     TrafficLoggingFactory,
 )
 from netcore.task import Clock
-from netcore.testing import StringTransport
+from netcore.testing import StringTransport, connectedPair
 
 DONE = Failure(ConnectionDone())
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 50000)
@@ -393,6 +393,18 @@ class TestThrottling:
         assert [producer.told for producer in producers[1:]] == [["pause", "resume"]] * 2
         assert [wrapper.transport.disconnected for wrapper in wrappers] == [True, False, False]
         assert len(logged.take(ZeroDivisionError)) == 1
+
+    @pytest.mark.parametrize("streaming", [True, False])
+    def test_a_producer_that_comes_too_late_is_stopped_and_hears_no_more(self, clock: Clock, streaming: bool) -> None:
+        factory = ThrottlingFactory(above(), writeLimit=10, clock=clock)
+        closing, other = factory.buildProtocol(ADDRESS), connect(factory)
+        pair = connectedPair(closing, Protocol())
+        closing.loseConnection()
+        closing.registerProducer(producer := Producer(), streaming)
+        other.write(b"x" * 20)
+        clock.advance(2)
+        assert producer.told == ["stop"]
+        pair.flush()
 
     def test_a_second_producer_is_refused_and_the_first_stays(self, clock: Clock) -> None:
         factory = ThrottlingFactory(above(), writeLimit=10, clock=clock)
