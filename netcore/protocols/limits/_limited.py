@@ -258,7 +258,8 @@ class LimitedProtocol(ProtocolWrapper):
             now = self._seconds()
             gone, self._paused_at = now - self._paused_at, None
             # What began since the pause begins now.
-            self._since = min(self._since + gone, now)
+            if self._phase is not _HANDSHAKE:
+                self._since = min(self._since + gone, now)
             self._window_at = min(self._window_at + gone, now)
             self._expect(self._next(), now)
 

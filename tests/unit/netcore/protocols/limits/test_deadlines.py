@@ -451,6 +451,14 @@ class TestTLS:
         assert visit.stands_for(7)
         assert visit.ended_for() == "handshake"
 
+    def test_nor_does_it_when_it_is_over(self) -> None:
+        visit = Visit(transport=SecureTransport())
+        visit.protocol.transport.pauseProducing()
+        assert visit.stands(4)
+        visit.protocol.transport.resumeProducing()
+        assert visit.stands_for(3)
+        assert visit.ended_for() == "handshake"
+
     def test_the_first_byte_is_waited_for_from_then_on(self) -> None:
         @implementer(IHandshakeListener)
         class Listener(Speaker):
