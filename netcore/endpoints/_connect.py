@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zope.interface import directlyProvides, providedBy
+from zope.interface import providedBy
 
 from netcore.defer import Deferred
 from netcore.error import NoProtocol
@@ -110,7 +110,10 @@ class _Herald:
     def __init__(self, protocol: IProtocol, attempt: Attempt) -> None:
         self._protocol = protocol
         self._attempt: Attempt | None = attempt
-        directlyProvides(self, providedBy(protocol))
+
+    @property
+    def __providedBy__(self) -> Any:  # zope's: asked each time, for a wrapper provides more later
+        return providedBy(self._protocol)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._protocol, name)

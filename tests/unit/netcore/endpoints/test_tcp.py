@@ -18,8 +18,9 @@ from netcore.endpoints import (
 )
 from netcore.error import CannotListenError, ConnectionLost, ConnectionRefusedError, NoProtocol, UserError
 from netcore.failure import Failure
-from netcore.interfaces import Interface, provides
+from netcore.interfaces import IHalfCloseableProtocol, Interface, implementer, provides
 from netcore.protocol import Factory, Protocol
+from netcore.protocols.policies import WrappingFactory
 from netcore.testing import StringTransport
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 79)
@@ -106,6 +107,26 @@ def test_listen_fails_through_its_deferred(reactor: Any) -> None:
     reactor.raises = CannotListenError("", 79, OSError("in use"))
     (failure,) = results_of(TCP4ServerEndpoint(reactor, 79).listen(QuietFactory()))
     assert failure.value is reactor.raises
+
+
+def test_a_transport_finds_what_a_wrapper_passes_on(reactor: Any) -> None:
+    """It knows that when it is connected."""
+
+    @implementer(IHalfCloseableProtocol)
+    class HalfCloseable(Recorder):
+        def readConnectionLost(self) -> None:
+            self.heard += b", and the last"
+
+        def writeConnectionLost(self) -> None:
+            pass
+
+    connecting = TCP4ClientEndpoint(reactor, "example.org", 79).connect(
+        WrappingFactory(Factory.forProtocol(HalfCloseable))
+    )
+    below, _ = reactor.connected()
+    (wrapper,) = results_of(connecting)
+    IHalfCloseableProtocol(below, None).readConnectionLost()  # type: ignore[call-arg,misc]
+    assert wrapper.wrappedProtocol.heard == b", and the last"
 
 
 def test_connect_asks_the_reactor(reactor: Any) -> None:
