@@ -122,7 +122,7 @@ class ListenerLimits:
 
     def wrapFactory(self, factory: IProtocolFactory, clock: IReactorTime | None = None) -> WrappingFactory:
         """*factory*, whose connections keep to the limits. Put TLS below: ``TLSMemoryBIOFactory(contexts, False,
-        limits.wrapFactory(factory))``.
+        limits.wrapFactory(factory))``; and throttling above, or the time in which it does not read runs against peers.
 
         Args:
             clock: whose time is taken; default: this thread's reactor, when there is a connection.
