@@ -18,7 +18,7 @@ from netcore.interfaces import IDrainable, IHalfCloseableProtocol, IHandshakeLis
 from netcore.protocol import Factory, Protocol, connectionDone
 from netcore.protocols.haproxy import HAProxyWrappingFactory
 from netcore.protocols.limits import ListenerLimits
-from netcore.protocols.policies import WrappingFactory
+from netcore.protocols.policies import ThrottlingFactory, WrappingFactory
 from netcore.task import Clock
 from netcore.testing import StringTransport
 
@@ -209,6 +209,19 @@ def test_who_was_refused_by_a_wrapper_is_not_told() -> None:
     assert refused.value() == b"busy"
     served.end()
     refused.end()
+
+
+def test_who_comes_too_late_is_counted_off() -> None:
+    throttling = ThrottlingFactory(Factory.forProtocol(Talk))
+    world = World(factory=throttling)
+    late = world.network.factory.buildProtocol(None)
+    stopped = world.stop()
+    transport = Transport(late)
+    late.makeConnection(transport)
+    assert transport.disconnecting
+    transport.end()
+    assert throttling.connectionCount == 0
+    assert stopped == [None]
 
 
 def test_by_default_connections_stay_and_the_factory_is_the_users_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import ssl
 import weakref
 from typing import Any
 
@@ -33,6 +34,7 @@ from netcore.protocols.policies import (
     ThrottlingFactory,
     WrappingFactory,
 )
+from netcore.protocols.tls import TLSMemoryBIOFactory
 from netcore.testing import StringTransport, connectedPair
 
 DONE = Failure(ConnectionDone())
@@ -388,6 +390,24 @@ def test_those_above_who_were_not_connected_are_counted_off(factory: WrappingFac
     assert throttling.connectionCount == 0
     assert by_peer.peerConnections == {}
     assert by_peer._hosts == {}
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_so_they_are_where_tls_cannot_begin(factory: WrappingFactory, transport: Any, below: bool) -> None:
+    class Breaks(ProtocolWrapper):
+        def connectionMade(self) -> None:
+            raise ValueError
+
+    counting = ThrottlingFactory(factory, 1)
+    outer: Any = TLSMemoryBIOFactory(ssl.create_default_context(), True, counting)  # without the server's name
+    if below:
+        outer = WrappingFactory(outer)
+        outer.protocol = Breaks
+    protocol = outer.buildProtocol(transport.getPeer())
+    with pytest.raises(ValueError):
+        protocol.makeConnection(transport)
+    protocol.connectionLost(Failure(ValueError()))
+    assert counting.connectionCount == 0
 
 
 class TestScopes:
