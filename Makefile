@@ -56,7 +56,8 @@ check: ## every check there is: format, lint, types, layers, tests on 3.11 to 3.
 	@$(MAKE) lint
 	@$(MAKE) layers
 	@$(MAKE) venvs
-	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(filter-out check-3.12-%,$(PASSES)) check-3.12 types
+	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(filter %-examples %-rest,$(PASSES)) check-3.12 types \
+	  $(filter check-3.11-integration% check-3.13-integration%,$(PASSES))
 
 # All tests on each of two Pythons and, at that, on each of the two loops (but for those of the benchmarks, on one); and
 # those of the libraries that meet sockets, threads and signals on the other pairs as well. In passes, JOBS at a time,
