@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any
 from weakref import WeakSet
 
+from netcore._closing import abort
 from netcore.application.internet._watched import Watched, WatchingFactory, call_at_the_end
 from netcore.defer import Deferred
 from netcore.failure import Failure
@@ -157,8 +158,8 @@ class Connections:
         self._move(_Event.NEXT)
         for watched in self:
             transport = watched.transport
-            if aborting:  # where a transport has no such thing, it has been told to close
-                call_at_the_end(getattr(transport, "abortConnection", transport.loseConnection))
+            if aborting:
+                call_at_the_end(abort, transport)
             else:
                 call_at_the_end(transport.loseConnection)
         self._go_on()

@@ -16,9 +16,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
+from netcore._closing import abort
 from netcore._current import current_reactor
 from netcore._log import ENDS_THE_PROGRAM, log_failure
-from netcore._owner import ScopeOwner
 from netcore.defer import Deferred
 from netcore.failure import Failure
 from netcore.interfaces import (
@@ -157,16 +157,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
         self._stop_timer()
         self.factory.refused += 1
         self.factory._tell(self.transport.getPeer(), why)
-        self._abort()  # section 2.1: "as soon as possible"
-
-    def _end_with(self, failure: Failure) -> None:
-        if isinstance(self.transport, ScopeOwner):
-            self._child_failed(failure)  # the protocol hears why
-        else:
-            self._abort()
-
-    def _abort(self) -> None:
-        getattr(self.transport, "abortConnection", self.transport.loseConnection)()  # not every transport can
+        abort(self.transport)  # section 2.1: "as soon as possible"
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -213,7 +204,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
             raise
         except BaseException:  # CancelledError too; the transport, which did not call, does not end the connection
             log_failure(logger, Failure(), "dataReceived of %r raised: its connection is closed", self.wrappedProtocol)
-            self._end_with(Failure())
+            self._child_failed(Failure())  # the protocol hears why
             return
         if not self._paused and self.wrappedProtocol is not None and not self.disconnecting:
             self.transport.resumeProducing()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from netcore._closing import abort
 from netcore._current import current_reactor
 from netcore.interfaces import IDelayedCall, IProtocolFactory, IReactorTime, ISSLTransport, provides
 from netcore.protocol import Protocol
 from netcore.protocols.limits._counting import peer_of
-from netcore.protocols.limits._limited import FAREWELL, LimitedProtocol, abort, or_never
+from netcore.protocols.limits._limited import FAREWELL, LimitedProtocol, or_never
 from netcore.protocols.policies import WrappingFactory
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from netcore._closing import abort
 from netcore._log import ENDS_THE_PROGRAM, log_failure
 from netcore.failure import Failure
 from netcore.interfaces import (
@@ -34,7 +35,7 @@ from netcore.protocols.policies._wrapping import never_connected
 if TYPE_CHECKING:
     from netcore.protocols.limits._factory import LimitedFactory, Refused
 
-__all__ = ["FAREWELL", "LimitedProtocol", "abort", "or_never", "requestAnswered", "requestReceived"]
+__all__ = ["FAREWELL", "LimitedProtocol", "or_never", "requestAnswered", "requestReceived"]
 
 FAREWELL = 1.0
 """Seconds that a peer has to take the last word, and to close."""
@@ -85,11 +86,6 @@ def requestAnswered(transport: Any) -> None:
 def or_never(seconds: float | None) -> float:
     """A limit, as a number."""
     return math.inf if seconds is None else seconds
-
-
-def abort(transport: Any) -> None:
-    """Close at once, if it can; pipes cannot."""
-    getattr(transport, "abortConnection", transport.loseConnection)()
 
 
 class LimitedProtocol(ProtocolWrapper):

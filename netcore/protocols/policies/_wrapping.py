@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import directlyProvides, providedBy
 
+from netcore._closing import abort
 from netcore._owner import ScopeOwner
 from netcore.interfaces import (
     IConnector,
@@ -218,7 +219,7 @@ class ProtocolWrapper(Protocol, ScopeOwner):
         if isinstance(owner, ScopeOwner):
             owner._child_failed(failure)
         else:
-            owner.abortConnection()
+            abort(owner)
 
 
 @implementer(IProtocolFactory)

@@ -440,6 +440,25 @@ class TestScopes:
         assert foreign.aborted
         logged.take(ExceptionGroup)
 
+    def test_one_that_cannot_abort_either_is_closed(
+        self, factory: WrappingFactory, transport: Any, logged: Any
+    ) -> None:
+        """As standard input and output cannot."""
+
+        class Pipes:
+            closed = disconnecting = False
+
+            def loseConnection(self) -> None:
+                self.closed = True
+
+        wrapper = connect(factory, transport)
+        wrapper.transport = pipes = Pipes()
+        fails: Deferred[None] = Deferred()
+        scope(wrapper.wrappedProtocol).start(fails)
+        fails.errback(ZeroDivisionError())
+        assert pipes.closed
+        logged.take(ExceptionGroup)
+
     def test_what_fails_in_it_ends_the_connection(self, factory: WrappingFactory, transport: Any, logged: Any) -> None:
         wrapper = connect(factory, transport)
         fails: Deferred[None] = Deferred()
