@@ -19,6 +19,7 @@ from asyncdb._worker import Call, Crew, Task
 from asyncdb.errors import ConnectionLost, NotCheckedOut, PoolClosed, PoolOverloaded
 from asyncdb.hosts import Host, find
 from asyncdb.options import Options
+from asyncdb.stats import Histogram, PoolStats
 from asyncdb.transaction import Connection, Tasks, Transaction, checkFunction
 from netcore.defer import Deferred, fail, succeed
 
@@ -114,13 +115,15 @@ class ConnectionPool:
     @property
     def running(self) -> bool:
         """Whether it has been started, by `start` or by its first use, and not closed."""
-        return self._crew is not None and not self._crew.core.closing
+        crew = self._crew
+        return crew is not None and not crew.core.closing and not crew.inherited
 
     def __repr__(self) -> str:
-        if self._crew is None:
+        crew = self._own_crew()
+        if crew is None:
             state = "closed" if self._closed else "not started"
         else:
-            state = "closed" if self._crew.ended else self._crew.core.figures()
+            state = "closed" if crew.ended else crew.core.figures()
         return f"<{type(self).__name__} {self.name or self.dbapiName}: {state}>"
 
     # Its life.
@@ -132,9 +135,10 @@ class ConnectionPool:
         """
         if self.running:
             return
-        if self._crew is not None and self._crew.host.isGone():
-            self._crew.end_now()
-        if self._crew is not None and not self._crew.ended:
+        crew = self._own_crew()
+        if crew is not None and crew.host.isGone():
+            crew.end_now()
+        if crew is not None and not crew.ended:
             raise PoolClosed("the pool is still closing: wait for close() before start()")
         self._closed = False
         self._begin(find(self._options.reactor))
@@ -154,10 +158,81 @@ class ConnectionPool:
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
             raise ValueError(f"deadline must be a number of seconds, 0 or more, not {deadline!r}")
         self._closed = True
-        if self._crew is None:
+        crew = self._own_crew()
+        if crew is None:
             return succeed(None)
-        self._crew.host.checkThread()
-        return self._crew.close(deadline)
+        crew.host.checkThread()
+        return crew.close(deadline)
+
+    def ready(self, timeout: float | None = None) -> Deferred[None]:
+        """Open ``cp_min`` connections, and from now on replace those that are lost, wanted or not.
+
+        Args:
+            timeout: seconds that may take; None: ``cp_wait_timeout``.
+        Returns: Deferred firing when they stand; connecting is tried again until then. Cancelling it: nobody is told;
+            connections are opened all the same.
+        Raises: ValueError: a time-out that is none. WrongThread.
+        Fails with: DeadlineExceeded, whose ``__cause__`` is the last error of connecting; the driver's error, if trying
+            again would not mend it; PoolClosed.
+        """
+        given: object = timeout
+        if timeout is None:
+            timeout = math.inf if self._options.wait_timeout is None else self._options.wait_timeout
+        elif isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
+            raise ValueError(f"timeout must be a number of seconds above 0, or None, not {given!r}")
+        try:
+            return self._here().ready(timeout)
+        except PoolClosed as error:
+            return fail(error.with_traceback(None))
+
+    def suspend(self) -> Deferred[bool]:
+        """Give no call a connection until `resume`: calls wait, within their time limits and ``cp_max_waiting``.
+
+        What runs goes on to its end. For a fail-over or a change of the schema.
+
+        Returns: Deferred firing with True when no call runs and no connection is lent any more; with False if `resume`
+            came first.
+        Raises: WrongThread.
+        Fails with: PoolClosed.
+        """
+        try:
+            return self._here().suspend()
+        except PoolClosed as error:
+            return fail(error.with_traceback(None))
+
+    def resume(self) -> None:
+        """Serve calls again. Does nothing if the pool is not suspended.
+
+        Raises: WrongThread.
+        """
+        crew = self._own_crew()
+        if crew is not None:
+            crew.host.checkThread()
+            crew.resume()
+
+    def evictAll(self) -> None:
+        """Replace all connections, after a change of credentials or a fail-over.
+
+        Those at rest are closed now, those in use when their call ends or they are given back; new ones are opened as
+        they are needed.
+
+        Raises: WrongThread.
+        """
+        crew = self._own_crew()
+        if crew is not None:
+            crew.host.checkThread()
+            crew.evict_all()
+
+    def stats(self) -> PoolStats:
+        """A snapshot of how the pool stands and what it has done.
+
+        Threading: any thread.
+        """
+        crew = self._own_crew()
+        if crew is not None:
+            return crew.stats()
+        name, state, none = self.name or self.dbapiName, "closed" if self._closed else "not started", Histogram(())
+        return PoolStats(name=name, state=state, max=self.max, min=self.min, evictions={}, waitTime=none, runTime=none)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -254,14 +329,20 @@ class ConnectionPool:
         crew = self._crew
         try:
             if crew is None or _running_loop() is not crew.loop:  # else it is here, and takes calls
-                crew = self._ready()
+                crew = self._here()
             return crew.submit(Call(crew, task, function, args, kwargs))
         except (PoolClosed, PoolOverloaded) as error:
             return fail(error.with_traceback(None))
 
-    def _ready(self) -> Crew:
+    def _own_crew(self) -> Crew | None:
+        """The crew, unless it is that of the process which this one was forked from: then this one has none yet."""
+        if self._crew is not None and self._crew.inherited:
+            self._crew = None
+        return self._crew
+
+    def _here(self) -> Crew:
         """The crew, if this is its thread and its host is not gone; else a new one."""
-        crew = self._crew
+        crew = self._own_crew()
         if crew is None or crew.ended or crew.host.isGone():
             return self._open()
         crew.host.checkThread()

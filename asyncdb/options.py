@@ -1,7 +1,7 @@
 """The options: one frozen, validated value for each pool, and one for what single calls may have otherwise.
 
-Invariant: an `Options` or `CallOptions` that exists is consistent. A wrong setting is refused at construction, with what
-to write instead; nothing is corrected silently. The names are adbapi's ``cp_`` names with the prefix taken off.
+Invariant: an `Options` or `CallOptions` that exists is consistent. A wrong setting is refused at construction, with
+what to write instead; nothing is corrected silently. The names are adbapi's ``cp_`` names with the prefix taken off.
 """
 
 from __future__ import annotations

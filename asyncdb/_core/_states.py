@@ -10,9 +10,12 @@ import math
 from collections.abc import Mapping
 from enum import IntEnum
 
+from asyncdb.options import PRIORITIES
+
 __all__ = [
     "ENTRY_TABLE",
     "JOB_TABLE",
+    "NORMAL",
     "Entry",
     "EntryEvent",
     "EntryState",
@@ -25,12 +28,16 @@ __all__ = [
 ]
 
 
+NORMAL = PRIORITIES.index("normal")
+"""The lane of calls that ask for no other."""
+
+
 class EntryState(IntEnum):
     """Where a connection is in its life. An IntEnum, because its members index lists on the hot path."""
 
     CONNECTING = 0
     CHECKING = 1
-    """A thread pings it: it rested long, or its socket had something to say."""
+    """A thread pings it: it rested long, its socket had something to say, or its last statement was interrupted."""
     IDLE = 2
     BUSY = 3
     LENT = 4
@@ -175,25 +182,71 @@ def advance(job: Job, event: JobEvent) -> None:
 
 
 class Job:
-    """One call. *deadline*: when it must have got a connection."""
+    """One call.
 
-    __slots__ = ("committing", "deadline", "sequence", "started", "state")
+    Attributes: *submitted* and *started*, when; *patience*, when it must have got a connection, and *deadline*, when it
+        must have ended; *lane*, the index of its priority; *caller*, a name or None; *committing*, set by the thread
+        just before COMMIT: from then on the outcome is not ours to know; *interrupted*, whether its statement was told
+        to stop.
+    """
 
-    def __init__(self, deadline: float = math.inf) -> None:
+    __slots__ = (
+        "caller",
+        "committing",
+        "deadline",
+        "interrupted",
+        "lane",
+        "patience",
+        "sequence",
+        "started",
+        "state",
+        "submitted",
+    )
+
+    def __init__(self, lane: int = NORMAL, caller: str | None = None) -> None:
         self.state: JobState = JobState.WAITING
-        self.deadline = deadline
+        self.lane = lane
+        self.caller = caller
         self.sequence = 0
+        self.submitted = 0.0
         self.started = 0.0
-        self.committing = False  # set by the thread just before COMMIT: from then on the outcome is not ours to know
+        self.patience = math.inf
+        self.deadline = math.inf
+        self.committing = False
+        self.interrupted = False
 
 
 class Entry:
-    """One connection, from the attempt to make it to its end."""
+    """One connection, from the attempt to make it to its end.
 
-    __slots__ = ("deadline", "job", "since", "state")
+    Attributes: *since*, when it was last used (or lent, while it is); *proven*, when it last was known to answer, minus
+        infinity if there is doubt; *deadline*, of connecting, checking or resetting, or of coming back from a job that
+        nobody waits for; *again*, when such a job is interrupted once more; *expires*, when its life ends, minus
+        infinity if it is to be replaced as soon as it is free, and *reason*, why; *idle_limit*, seconds it may rest;
+        *reported*, the sequence number of the job that was reported for holding it (-1: whoever borrowed it; 0: none).
+    """
+
+    __slots__ = (
+        "again",
+        "deadline",
+        "expires",
+        "idle_limit",
+        "job",
+        "proven",
+        "reason",
+        "reported",
+        "since",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state: EntryState = EntryState.CONNECTING
         self.job: Job | None = None
-        self.since = 0.0  # at rest since
-        self.deadline = math.inf  # of connecting, checking or resetting
+        self.since = 0.0
+        self.proven = -math.inf
+        self.deadline = math.inf
+        self.again = math.inf
+        self.expires = math.inf
+        self.reason = ""
+        self.idle_limit = math.inf
+        self.reported = 0

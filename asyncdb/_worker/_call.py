@@ -5,28 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from traceback import StackSummary
 from typing import TYPE_CHECKING, Any
 
 from asyncdb._core import Entry, Job, JobState
+from asyncdb.errors import CommitUnknown
+from asyncdb.options import PRIORITIES, CallOptions
 from netcore.defer import Deferred
 
 if TYPE_CHECKING:
     from asyncdb._worker._crew import Crew
 
-__all__ = ["NOTHING", "Call", "Slot", "Task"]
+__all__ = ["NOTHING", "PLAIN", "Call", "Slot", "Task"]
 _WAITING = JobState.WAITING  # a global is read faster than an attribute of an enum class
+
+PLAIN = CallOptions()
+"""Of calls made through the pool itself."""
 
 
 class Slot(Entry):
-    """An entry with its connection. What is here is the carrying thread's own, ``cuttable`` excepted."""
+    """An entry with its connection.
+
+    What is here is the carrying thread's own, except, under the crew's lock: *cuttable*; *interrupting*, a thread tells
+    its statement to stop; *parked*, its carrier has left it to that thread; *doomed*, the connection which that thread
+    is to close.
+    """
 
     __slots__ = (
         "borrowed",
         "connection",
         "cuttable",
+        "dirty",
+        "doomed",
         "extra",
+        "interrupting",
         "look",
         "lost",
+        "origin",
+        "parked",
         "plain",
         "returning",
         "session",
@@ -37,12 +53,17 @@ class Slot(Entry):
         super().__init__()
         self.connection: Any = None
         self.cuttable = False
+        self.interrupting = False
+        self.parked = False
+        self.doomed: Any = None
+        self.dirty = False  # an interrupted call may have left anything behind
         self.look: Callable[[], object] | None = None  # has the server said something unasked?
         self.plain = False  # a statement may run in autocommit
         self.lost = False  # found out by a task
         self.session: object = None  # as it was after connecting
         self.returning: Call | None = None  # who waits for it to be reset
         self.borrowed = False  # lent, and not given back: its borrower may be inside a call on it
+        self.origin: StackSummary | None = None  # of the borrower
         self.extra: Any = None  # the engine's
         self.types: Any = None  # those that the engine has registered
 
@@ -53,11 +74,13 @@ class Task:
 
     Attributes:
         run: called with the slot and the call, in a worker thread, in the context that the call was made in.
+        name: the method that makes such calls.
         foreign: the user's code gets at the connection, and may leave anything behind on it.
         lends: it asks for the connection itself.
     """
 
     run: Callable[[Slot, Call], Any]
+    name: str = ""
     foreign: bool = False
     lends: bool = False
 
@@ -65,12 +88,26 @@ class Task:
 class Call(Job):
     """A job with what it does and who waits for it. It is the canceller of its own Deferred."""
 
-    __slots__ = ("args", "context", "crew", "deferred", "function", "kwargs", "task")
+    __slots__ = ("args", "context", "crew", "deferred", "function", "kwargs", "options", "origin", "task")
 
-    def __init__(self, crew: Crew, task: Task, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        task: Task,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions = PLAIN,
+    ) -> None:
         # Job's slots too, since calling its __init__ costs a fifth of this; those set on submission are left out.
         self.state: JobState = _WAITING
         self.committing = False
+        self.interrupted = False
+        if options is PLAIN:
+            self.lane, self.caller = 1, None
+        else:
+            self.lane, self.caller = PRIORITIES.index(options.priority), options.name
+        self.options = options
         self.crew = crew
         self.task = task
         self.function: Any = function
@@ -78,13 +115,19 @@ class Call(Job):
         self.kwargs = kwargs
         self.context: Context = copy_context()
         self.deferred: Deferred[Any] | None = None
+        self.origin: StackSummary | None = None  # where it was made, if that may be asked for
 
     def __call__(self, deferred: Deferred[Any]) -> None:
         """The caller cancels."""
         self.deferred = None
-        if self.crew.cancel(self):
+        queued = self.state is _WAITING  # may have changed a moment later: then it holds on to its arguments, no more
+        self.crew.cancel(self)
+        if queued and self.state is JobState.DONE:
             # It may stay in the queue a while, and shall keep nothing alive.
             self.task, self.function, self.args, self.kwargs = NOTHING, None, (), {}
+        elif self.committing:
+            # Looked at after the state was changed: a thread that says so later looks at the state before it commits.
+            deferred.errback(CommitUnknown("cancelled during COMMIT, which was left to end by itself"))
 
 
 NOTHING = Task(lambda slot, call: None)

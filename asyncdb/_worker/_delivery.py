@@ -21,6 +21,7 @@ from typing import Any
 
 from asyncdb._core import JobState
 from asyncdb._worker._call import Call
+from asyncdb._worker._yields import hooked
 from asyncdb.hosts import Host, Timer
 from netcore.failure import Failure
 
@@ -63,7 +64,7 @@ class Delivery:
     def __init__(
         self, host: Host, name: str, undelivered: Callable[[Any], object], delivered: Callable[[], object]
     ) -> None:
-        self._call_from_thread = host.callFromThread
+        self._call_from_thread = hooked(host.callFromThread, "wake")
         self._call_later = host.callLater
         self._name = name
         self._undelivered = undelivered

@@ -184,6 +184,20 @@ class Driver:
             return False
         return self.dialect.is_disconnect(cast("Any", error), connection, None)
 
+    can_interrupt = False
+    interrupt_again = 0.1
+
+    def interrupt(self, connection: Any) -> None:
+        raise NotImplementedError
+
+    def prove(self, connection: Any) -> None:
+        if self.in_transaction(connection):
+            self.rollback(connection)
+        self.ping(connection, None)
+
+    def eviction(self, error: BaseException, connection: Any, options: Any) -> str | None:
+        return "lost" if self.is_disconnect(error, connection) else None
+
     def is_doubtful(self, error: BaseException) -> bool:
         """Whether *error* may mean that the connection is lost, with a driver nobody has told us about."""
         return self._distrusts_errors and isinstance(error, self.unreachable)

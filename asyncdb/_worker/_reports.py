@@ -1,0 +1,71 @@
+"""What is told about single calls: that one was slow, that one holds its connection for long.
+
+Statements are named, their parameters only where ``cp_log_parameters`` asks for them: they are people's data.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from typing import Any
+
+from asyncdb._worker._call import Call, Slot
+
+__all__ = ["ask_origin", "describe", "log_held", "log_slow"]
+
+logger = logging.getLogger("asyncdb.pool")
+slow_logger = logging.getLogger("asyncdb.slow")
+
+LONGEST = 1000
+"""Characters of a statement that are logged."""
+
+
+def ask_origin(depth: int) -> traceback.StackSummary:
+    """The stack of the caller *depth* frames above this function's, without reading any source yet."""
+    frames = traceback.walk_stack(sys._getframe(depth))
+    summary = traceback.StackSummary.extract(frames, limit=16, lookup_lines=False)
+    summary.reverse()
+    return summary
+
+
+def describe(call: Call, parameters: bool) -> str:
+    """What *call* does, in one line."""
+    caller = f" of {call.options.name!r}" if call.options.name else ""
+    if call.function is not None:
+        function: Any = call.function
+        while isinstance(function, functools.partial):
+            function = function.func
+        what = getattr(function, "__qualname__", None) or repr(function)
+        return f"{call.task.name} {what}{caller}"
+    if not call.args:
+        return f"{call.task.name}{caller}"
+    statement = " ".join(str(call.args[0]).split())
+    if len(statement) > LONGEST:
+        statement = f"{statement[:LONGEST]}..."
+    rest = [*call.args[1:], *call.kwargs.values()]
+    if not rest:
+        return f"{call.task.name}{caller} {statement}"
+    return (
+        f"{call.task.name}{caller} {statement} {rest!r}"
+        if parameters
+        else f"{call.task.name}{caller} {statement} [...]"
+    )
+
+
+def log_slow(pool: str, call: Call, took: float, error: BaseException | None, parameters: bool) -> None:
+    """*call* has taken longer than ``cp_slow_query``."""
+    end = f", failed: {type(error).__name__}" if error is not None else ""
+    slow_logger.warning("pool %s: %.3f s: %s%s", pool, took, describe(call, parameters), end)
+
+
+def log_held(pool: str, slot: Slot, held: float) -> None:
+    """*slot*'s connection is held by somebody for longer than ``cp_leak_after``."""
+    call = slot.job
+    if isinstance(call, Call):
+        what, origin = describe(call, False), call.origin
+    else:
+        what, origin = "connect", slot.origin
+    place = f". It was asked for here:\n{''.join(origin.format())}" if origin else ""
+    logger.warning("pool %s: a connection has been held for %.1f s, by %s%s", pool, held, what, place)
