@@ -17,6 +17,8 @@ Invariants, for whoever calls holding one lock, besides those of the layers belo
 
 from __future__ import annotations
 
+import math
+
 from asyncdb._core._crowd import STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
@@ -30,6 +32,7 @@ __all__ = ["Core"]
 # Bound once: a global is read faster than an attribute of an enum class.
 _BUSY, _ABANDONED = EntryState.BUSY, EntryState.ABANDONED
 _RUNNING, _DONE = JobState.RUNNING, JobState.DONE
+_NEVER = math.inf
 
 
 class Core(Timed[E, J]):
@@ -48,7 +51,8 @@ class Core(Timed[E, J]):
             raise PoolClosed("the pool is closed; the call was not made")
         job.submitted = now
         usual = timeout is None
-        job.deadline = now + (self._timeout if timeout is None else timeout)
+        limit = self._timeout if timeout is None else timeout
+        job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
         job.patience = min(now + self._wait_timeout, job.deadline)
         idle, queue = self._idle, self.queue
         if idle and not queue.alive and not self._held_up:
