@@ -6,7 +6,7 @@ pytest_plugins = [
     "tests.support.documents",
     "tests.support.finger",
     "tests.support.loops",
-    "tests.support.postgres",
+    "asyncdb.testing.fixtures",
     "tests.support.process",
     "pytester",
 ]

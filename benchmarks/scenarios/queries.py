@@ -26,15 +26,12 @@ class QueryPostgres(Scenario):
 
         with ExitStack() as stack:
             try:
-                server = database.open_server()
+                server = database.openServer()
                 stack.callback(server.close)
-                parameters, version = stack.enter_context(database.table(server.parameters))
+                parameters = stack.enter_context(database.table(server.connectArgs))
             except database.Unavailable as error:
                 raise Unavailable(str(error)) from error
-            yield Bench(
-                f"PostgreSQL {version}, from {server.description}",
-                {"connect": parameters, "connections": CONNECTIONS, "clients": CLIENTS},
-            )
+            yield Bench(server.description, {"connect": parameters, "connections": CONNECTIONS, "clients": CLIENTS})
 
 
 class QuerySqlite(Scenario):

@@ -178,7 +178,7 @@ def test_a_port_in_use_is_said_in_one_line(serve: Any, spawn: Any, tmp_path: Pat
 
 def test_a_database_that_is_not_there_is_told_and_found_when_it_comes(serve: Any, database: Any) -> None:
     """It is started without its database, finds it, and loses it."""
-    gate = Gate(database.connect_args["host"], int(database.connect_args["port"]))
+    gate = Gate(database.connectArgs["host"], int(database.connectArgs["port"]))
     url = database.url.replace(f":{gate._behind[1]}/", f":{gate.port}/")
     program, port = serve(url, *SOON)
     try:

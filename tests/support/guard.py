@@ -3,8 +3,8 @@
 Watched are the delayed calls of every live netcore reactor, open descriptors (on Linux), threads, and errors logged by
 netcore and asyncdb that the test did not claim; an unhandled Deferred failure is one of those. Only what is new since
 the test began counts, so that one leak fails one test, and a test that failed anyway is not judged: its traceback
-keeps its objects alive. Fixtures of a wider scope are set up before the guard looks for the first time; one that is
-started lazily, in the middle of a test, wraps its set-up in `kept()`.
+keeps its objects alive. What the fixtures of a session set up is kept, although a test may be the first to ask for one,
+in its middle.
 
 The guard's fixture is the first of each test to be set up and the last to be torn down. What is on its way out then (a
 thread past its last statement, a socket that the kernel still owns) is waited for, `GRACE` seconds at most.
@@ -120,11 +120,20 @@ class _Snapshot:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """What is opened or started inside may outlive the test: it belongs to a fixture of the session."""
+    """What is opened or started inside may outlive the test."""
     before = _Snapshot()
     yield
     _kept_descriptors.update(before.new_descriptors())
     _kept_threads.update(before.new_threads())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """What a fixture of the session sets up is kept."""
+    if fixturedef.scope != "session":
+        return (yield)
+    with kept():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import socket
 import threading
 from collections.abc import Callable
 
+from asyncdb.testing._waiting import free_port
+
+__all__ = ["TIMEOUT", "Gate", "ask", "free_port"]
+
 TIMEOUT = 30.0
-
-# Below those that Linux gives to who asks for any (from 32,768 on), and each process begins elsewhere: what was free a
-# moment ago is free still, whatever another run of the tests does.
-_numbers = itertools.count(os.getpid() * 97)
-
-
-def free_port() -> int:
-    """The number of a port of the loopback interface that is free; another one each time."""
-    while True:
-        port = 10_000 + next(_numbers) % 22_000
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
 
 
 def ask(port: int, question: bytes, half_close: bool = False) -> bytes:

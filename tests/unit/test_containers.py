@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from asyncdb.testing.postgres._container import IMAGE
 from examples.finger.cli import ask, parser, serve
 from examples.finger.client import Target
 from examples.finger.limits import Limits
-from tests.support.postgres_server import IMAGE
 from tests.support.process import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

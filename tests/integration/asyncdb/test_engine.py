@@ -14,10 +14,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session
 
 from asyncdb import CommitUnknown, ConnectionPool, Engine, PoolClosed
 from asyncdb.testing import ScriptedDriver
+from asyncdb.testing.postgres import Database
 from netcore.defer import gatherResults
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive
-from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
 metadata = sa.MetaData()
@@ -249,7 +249,7 @@ def test_terminated_backends_are_replaced_one_by_one(drive: Drive, database: Dat
             await gatherResults(
                 [engine.run(lambda c: c.execute(sa.select(1)).all() and together.wait(30)) for _ in range(3)]
             )
-            await deferToThread(database.terminate_backends)
+            await deferToThread(database.terminateBackends)
             assert await gatherResults([engine.run(names) for _ in range(9)]) == [[]] * 9
 
             killed: list[int] = []

@@ -13,10 +13,10 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from asyncdb import CommitUnknown, ConnectionPool, DeadlineExceeded, PoolClosed
 from asyncdb.adbapi import Connection, Transaction
+from asyncdb.testing.postgres import Database
 from netcore.defer import CancelledError, DeferredList, gatherResults
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive, runReactor
-from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
 
@@ -27,7 +27,7 @@ def pool_on(database: Database, **options: Any) -> ConnectionPool:
 async def running(database: Database, statement: str) -> None:
     """Wait, off the reactor's thread, until a backend runs *statement*."""
     query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND application_name = %s AND query LIKE %s"
-    name = (database.application_name, f"%{statement}%")
+    name = (database.applicationName, f"%{statement}%")
     await deferToThread(wait_until, lambda: database.postgres.execute(query, name), f"{statement} runs")
 
 
@@ -61,7 +61,7 @@ def test_a_url(drive: Drive, database: Database) -> None:
         async with ConnectionPool.fromURL(database.url, cp_max=1) as pool:
             assert pool.dbapiName == "psycopg2"
             assert await pool.runQuery("SELECT current_schema()") == [(database.schema,)]
-            assert await pool.runQuery("SHOW application_name") == [(database.application_name,)]
+            assert await pool.runQuery("SHOW application_name") == [(database.applicationName,)]
 
     drive(main)
 
@@ -72,10 +72,10 @@ def test_after_every_backend_was_terminated_nine_queries_succeed(drive: Drive, d
             meeting = threading.Barrier(5)
             await gatherResults([pool.runInteraction(lambda t: meeting.wait(30)) for _ in range(5)])
             assert len(database.backends()) == 5
-            assert await deferToThread(database.terminate_backends) == 5
+            assert await deferToThread(database.terminateBackends) == 5
             for _ in range(9):
                 assert await pool.runQuery("SELECT 1") == [(1,)]
-            await deferToThread(database.terminate_backends)
+            await deferToThread(database.terminateBackends)
             assert await gatherResults([pool.runQuery("SELECT 1") for _ in range(9)]) == [[(1,)]] * 9
 
     drive(main)
@@ -86,7 +86,7 @@ def test_a_backend_terminated_while_it_works_fails_that_call_only(drive: Drive, 
         async with pool_on(database, cp_max=1) as pool:
             call = pool.runQuery("SELECT pg_sleep(600)")
             await running(database, "pg_sleep")
-            await deferToThread(database.terminate_backends)
+            await deferToThread(database.terminateBackends)
             with pytest.raises(psycopg2.Error):
                 await call
             assert await pool.runQuery("SELECT 1") == [(1,)]

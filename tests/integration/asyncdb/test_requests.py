@@ -12,12 +12,12 @@ import pytest
 
 from asyncdb import ConnectionPool
 from asyncdb.adbapi import Connection, Transaction
+from asyncdb.testing.postgres import Database
 from netcore.defer import Deferred, ensureDeferred, gatherResults, inlineCallbacks
 from netcore.reactors import Reactor
 from netcore.task import deferLater
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive
-from tests.support.postgres import Database
 
 REQUESTS = 50
 

@@ -13,10 +13,10 @@ import pytest
 from asyncdb import CommitUnknown, ConnectionPool, PoolClosed
 from asyncdb.adbapi import Connection, ConnectionLost, Transaction
 from asyncdb.testing import ScriptedDriver
+from asyncdb.testing.postgres import Database
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive
 from tests.integration.asyncdb.test_calls import reached
-from tests.support.postgres import Database
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from asyncdb.testing.postgres import Postgres
 from benchmarks import database, deferred, idle, passes, report
 from benchmarks.passes import Plan, Results
 from benchmarks.scenarios import SCENARIOS, Unavailable
 from benchmarks.systems.deferreds.operations import OPERATIONS
-from tests.support.postgres import Postgres
 from tests.support.process import Spawn
 
 RUNNABLE = {
@@ -36,7 +36,7 @@ class SessionServer:
     """The PostgreSQL of the tests, in place of one that the scenario would start."""
 
     def __init__(self, postgres: Postgres) -> None:
-        self.parameters = postgres.connect_args
+        self.connectArgs = postgres.connectArgs
         self.description = "the tests"
 
     def close(self) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from asyncdb.testing.postgres import Database
 from examples.finger.limits import Limits
 from examples.finger.server import FingerService
 from examples.finger.store import Store
 from netcore.reactors import Reactor
 from netcore.threads import deferToThread
-from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
 LIMITS = Limits(answer_within=2.0)
@@ -175,7 +175,7 @@ def test_a_lock_is_not_waited_for_by_clients_nor_for_ever_by_the_server(served: 
                 await crowd.goes()
                 await deferToThread(
                     wait_until,
-                    lambda: not served.postgres.execute(waiting, (served.application_name,)),
+                    lambda: not served.postgres.execute(waiting, (served.applicationName,)),
                     "statements nobody waits for have given up their connections",
                 )
                 cursor.execute("ROLLBACK")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from asyncdb import CommitUnknown, PoolClosed
+from asyncdb.testing.postgres import Database
 from examples.finger import transfer
 from examples.finger.people_csv import FileRefused, write
 from examples.finger.records import FIELDS, Person, Session
@@ -19,7 +20,6 @@ from examples.finger.transfer import CHUNK, Import, Interrupted, Source, Stop, e
 from netcore.reactors import Reactor
 from netcore.threads import deferToThread
 from tests.support.finger import with_store
-from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ def test_somebody_added_between_the_look_and_the_insertion_is_said(database: Dat
                 importing = asyncio.ensure_future(load(store, b"login,name\nu0,Zero\nu1,One\n"))
                 await deferToThread(
                     wait_until,
-                    lambda: database.postgres.execute(waiting, (database.application_name,)),
+                    lambda: database.postgres.execute(waiting, (database.applicationName,)),
                     "the import waits for the other transaction",
                 )
                 cursor.execute("COMMIT")

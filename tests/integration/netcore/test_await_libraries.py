@@ -13,11 +13,11 @@ import asyncpg
 import pytest
 from aiohttp import web
 
+from asyncdb.testing.postgres import Postgres
 from netcore.defer import Deferred, ensureDeferred
 from tests.integration.netcore.driven import both_drivers, check_cancelled, check_result, every_cancel
 from tests.integration.netcore.waits import Wait
 from tests.integration.netcore.worlds import Run, everywhere, turns
-from tests.support.postgres import Postgres
 
 # ------------------------------------------------------------------------------------------------------------- aiohttp
 

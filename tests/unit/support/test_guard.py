@@ -100,12 +100,10 @@ def test_what_a_session_fixture_keeps_is_no_leak(run_under_guard: RunUnderGuard)
     result = run_under_guard("""
         import socket
         import pytest
-        from tests.support.guard import kept
 
         @pytest.fixture(scope="session")
         def server():
-            with kept():
-                opened = socket.socket()
+            opened = socket.socket()
             yield
             opened.close()
 

