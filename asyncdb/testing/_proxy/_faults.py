@@ -33,8 +33,8 @@ class Faults(abc.ABC):
     """What `FaultyProxy` and `ReactorFaultyProxy` can do to their connections.
 
     `drop` and `reset` happen once. The others last until `heal`; together with each other, too. *direction* says which
-    way they hold, "toServer", "toClient" or "both"; *connections* for which connections: those that "existing" now, "new"
-    ones that are made from now on, or "all".
+    way they hold, "toServer", "toClient" or "both"; *connections* for which connections: for "existing" ones, for "new"
+    ones, that are made from now on, or for "all".
 
     Raises: ValueError, everywhere: an argument that cannot be; says what can.
     """
@@ -108,7 +108,8 @@ class Faults(abc.ABC):
         Args:
             how: "reset" (RST) or "close" (FIN).
         """
-        if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+        given: object = after
+        if isinstance(given, bool) or not isinstance(given, int) or after < 0:
             raise ValueError(f"after must be a number of bytes, 0 or more, not {after!r}")
         if how not in (FIN, RST):
             raise ValueError(f'how must be "reset" or "close", not {how!r}')
@@ -119,7 +120,7 @@ class Faults(abc.ABC):
         for fault in faults:
             if fault not in _FIELDS:
                 raise ValueError(f"{fault!r} is not one of {', '.join(_FIELDS)}")
-        ended = faults or tuple(_FIELDS)
+        ended: tuple[Fault, ...] = faults or tuple(_FIELDS)
         fields: dict[str, Any] = {}
         for fault in ended:
             fields.update(_FIELDS[fault])

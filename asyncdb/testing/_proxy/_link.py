@@ -19,12 +19,14 @@ from netcore.protocol import Factory, Protocol
 
 __all__ = ["Direction", "Link", "Side"]
 
+_UNTOLD = Failure(ConnectionDone())
+
 Direction = Literal["toServer", "toClient"]
 
 
 @implementer(IHalfCloseableProtocol)
 class Side(Protocol):
-    """One of a link's two connections. *out* is where to what it sends goes, *into* where from what it is sent comes."""
+    """One of a link's two connections. What it sends goes into *out*; what it is sent comes from *into*."""
 
     transport: Any
 
@@ -50,7 +52,7 @@ class Side(Protocol):
     def writeConnectionLost(self) -> None:
         pass
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = _UNTOLD) -> None:
         self.standing = False
         self.into.stop()
         if not reason.check(ConnectionDone):

@@ -43,6 +43,12 @@ class Address:
         query = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
         return f"postgresql://{credentials}{host}{f':{port}' if port else ''}/{name}{query}"
 
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """Where it listens, as `asyncdb.testing.FaultyProxy` takes it: host and port, or a UNIX socket and None."""
+        host, port = self.connectArgs.get("host", "localhost"), self.connectArgs.get("port", "5432")
+        return (f"{host}/.s.PGSQL.{port}", None) if host.startswith("/") else (host, int(port))
+
     def through(self, host: str, port: int) -> Address:
         """The same place by way of another address, that of a proxy."""
         return Address({**self.connectArgs, "host": host, "port": str(port)})

@@ -61,6 +61,14 @@ def test_an_address_means_the_same_as_url_and_as_dsn(parameters: dict[str, str])
     assert parse_dsn(address.url) == parse_dsn(address.dsn) == parameters
 
 
+def test_an_address_is_what_a_proxy_takes() -> None:
+    assert Address({"host": "db", "port": "5433"}).server == ("db", 5433)
+    assert Address({"host": "/run/postgresql"}).server == ("/run/postgresql/.s.PGSQL.5432", None)
+    assert Address({}).server == ("localhost", 5432)
+    there = Address({"host": "/run/postgresql", "dbname": "people"}).through("127.0.0.1", 6000)
+    assert there.connectArgs == {"host": "127.0.0.1", "port": "6000", "dbname": "people"}
+
+
 def test_a_server_of_ours_can_be_stopped_and_started_again() -> None:
     server = _local_server()
     try:
