@@ -13,8 +13,9 @@ class Histogram:
     """How long things took.
 
     Attributes:
-        counts: those below a microsecond, and then those below each further power of two microseconds: ``counts[11]``
-            are those from 1.024 to 2.048 ms.
+        counts: those below 2 ** -20 s (about a microsecond), and then those below each further power of two:
+            ``counts[10]`` are those from 0.49 to 0.98 ms (2 ** -11 to 2 ** -10 s). The last are
+            those of half an hour and more.
     """
 
     counts: Sequence[int]
@@ -35,7 +36,7 @@ class Histogram:
         for index, count in enumerate(self.counts):
             seen += count
             if count and seen >= wanted:
-                return float(1 << index) / 1e6
+                return float(2.0 ** (index - 20))
         return 0.0
 
     def __repr__(self) -> str:

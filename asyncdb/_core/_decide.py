@@ -23,6 +23,7 @@ from asyncdb._core._crowd import STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance
+from asyncdb._core._tally import BATCH
 from asyncdb._core._timing import Timed
 from asyncdb._core._told import closed_while_queued, not_ready, overloaded, overloaded_by
 from asyncdb.errors import DeadlineExceeded, PoolClosed
@@ -50,10 +51,10 @@ class Core(Timed[E, J]):
         if self.closing:
             raise PoolClosed("the pool is closed; the call was not made")
         job.submitted = now
-        usual = timeout is None
         limit = self._timeout if timeout is None else timeout
         job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
-        job.patience = min(now + self._wait_timeout, job.deadline)
+        wait = self._wait_timeout
+        job.patience = now + (min(limit, wait))
         idle, queue = self._idle, self.queue
         if idle and not queue.alive and not self._held_up:
             entry = idle[-1]
@@ -68,19 +69,19 @@ class Core(Timed[E, J]):
         if full and not self._has_room():
             self.tally.refused += 1
             raise overloaded(self._max_waiting, self.figures())
-        most = self._options.max_waiting_per_caller
-        if most is not None and job.caller is not None and queue.waiting_of(job.caller) >= most:
+        if job.caller is not None and queue.waiting_of(job.caller) >= self._max_of_caller:
             self.tally.refused += 1
-            raise overloaded_by(job.caller, most, self.figures())
+            raise overloaded_by(job.caller, self._options.max_waiting_per_caller, self.figures())
         self._sequence = job.sequence = self._sequence + 1
         queue.append(job)
-        if usual:
-            self._waits.add_usual(job, queue.alive)
+        if timeout is None:
+            self._usual.append(job)
         else:
             self._waits.add(job, queue.alive)
-        moment = min(job.patience, now + self._leak_after)  # it cannot start earlier than now: this is early enough
-        if moment < self.wake_at:
-            self.wake_at = moment
+        if job.patience < self.wake_at:
+            self.wake_at = job.patience
+        if now + self._leak_after < self.wake_at:  # it cannot start earlier than now: this is early enough
+            self.wake_at = now + self._leak_after
         if self._held_up or (not idle and (len(self.entries) >= self._max)):
             return None  # the usual case under load: a worker that finishes will take it
         if self._crowd is not None and queue.alive > 1 and self.wake_at <= now + STALL and not full:
@@ -96,7 +97,7 @@ class Core(Timed[E, J]):
         """The caller wants no result any more. A queued job is taken out; a running one is interrupted."""
         if job.state is JobState.WAITING:
             self.tally.cancelled += 1
-            self.queue.drop(job)
+            self._drop(job)
             return None
         if job.state is not _RUNNING:
             return None
@@ -150,9 +151,12 @@ class Core(Timed[E, J]):
         assert job is not None
         started = job.started
         took = now - started
-        # As `bucket` does it, without the calls.
-        self.tally.run_time[int(took * 1e6).bit_length()] += 1
-        self.tally.wait_time[int((started - job.submitted) * 1e6).bit_length()] += 1
+        self._ran.append(took)
+        waited = self._waited
+        waited.append(started - job.submitted)
+        if len(waited) >= BATCH:
+            self.tally.run_time.count()
+            self.tally.wait_time.count()
         crowd, at_work = self._crowd, self._counts[_BUSY]
         too_many = (
             crowd is not None
@@ -167,9 +171,11 @@ class Core(Timed[E, J]):
             # STARTED, without looking it up (a third of what the worker adds to its statement).
             job.state = _DONE
             entry.job = job = queue.pop()
-            usual = self._waits.usual
+            usual = self._usual
             if usual and usual[0] is job:
                 usual.popleft()
+            elif queue.others:
+                self._waits.tidy(queue.alive)
             job.state = _RUNNING
             job.started = now
             return None

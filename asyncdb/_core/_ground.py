@@ -77,6 +77,8 @@ class Ground(Generic[E, J]):
         self._options = options
         self._min, self._max = options.min, options.max
         self._max_waiting = options.max_waiting
+        most = options.max_waiting_per_caller
+        self._max_of_caller = math.inf if most is None else most
         self._check_timeout = options.check_timeout
         self._leak_after = math.inf if options.leak_after is None else options.leak_after
         self._timeout = math.inf if options.timeout is None else options.timeout
@@ -102,6 +104,8 @@ class Ground(Generic[E, J]):
         self._counts = [0] * len(EntryState)
         self._idle: list[E] = []
         self._waits: Waits[J] = Waits()
+        self._usual = self._waits.usual  # these three for the hot path
+        self._ran, self._waited = self.tally.run_time.recent, self.tally.wait_time.recent
         self._upkeep = Upkeep(options, jitter)
         self._sequence = 0
         self._no_fail_over_before = -math.inf
@@ -162,12 +166,19 @@ class Ground(Generic[E, J]):
         usual = self._waits.usual
         if usual and usual[0] is job:
             usual.popleft()
+        elif self.queue.others:
+            self._waits.tidy(self.queue.alive)
         return job
 
     def _start(self, entry: E, job: J, now: float) -> None:
         advance(job, JobEvent.STARTED)
         job.started = now
         entry.job = job
+
+    def _drop(self, job: J) -> None:
+        """*job*, which waits, waits no longer."""
+        self.queue.drop(job)
+        self._waits.tidy(self.queue.alive)
 
     def _check(self, entry: E, now: float) -> None:
         self._move(entry, EntryEvent.SUSPECTED)

@@ -46,22 +46,23 @@ class JobQueue(Generic[J]):
 
     def append(self, job: J) -> None:
         """Last in its lane."""
-        if job.lane == NORMAL:
-            self._normal.append(job)
-        else:
-            self._lanes[job.lane].append(job)
-            self.others += 1
+        self._lanes[job.lane].append(job)
         self.alive += 1
+        if job.lane != NORMAL:
+            self.others += 1
         if job.caller is not None:
             self._callers[job.caller] += 1
 
     def pop(self) -> J:
         """The job whose turn it is; there must be one. It is still WAITING: starting it is the caller's."""
-        jobs = self._normal if not self.others else self._lane()
+        jobs = self._lane() if self.others else self._normal
         while True:
             job = jobs.popleft()
             if job.state is _WAITING:
-                self._leaves(job)
+                if self.others or job.caller is not None:
+                    self._leaves(job)
+                else:
+                    self.alive -= 1
                 return job
 
     def put_back(self, job: J) -> None:

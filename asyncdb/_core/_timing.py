@@ -110,7 +110,7 @@ class Timed(Ground[E, J]):
             return
         figures = self.figures()  # as it was before the first of them left
         for job in self._waits.overdue(now):
-            self.queue.drop(job)
+            self._drop(job)
             self.tally.wait_timeouts += 1
             orders.fail.append((job, no_connection(job, figures, self.outage.error, self._redact)))
 

@@ -29,7 +29,7 @@ def overloaded(most: int, figures: str) -> PoolOverloaded:
     return PoolOverloaded(f"as many calls wait as may (cp_max_waiting={most}); this one was not made. {figures}")
 
 
-def overloaded_by(caller: str, most: int, figures: str) -> PoolOverloaded:
+def overloaded_by(caller: str, most: int | None, figures: str) -> PoolOverloaded:
     """As many of one caller wait as may."""
     return PoolOverloaded(
         f"as many calls of {caller!r} wait as may (cp_max_waiting_per_caller={most}); this one was not made. {figures}"

@@ -36,12 +36,9 @@ class Waits(Generic[J]):
         self.usual: deque[J] = deque()  # the same one always
         self._others: list[tuple[float, int, J]] = []
 
-    def add_usual(self, job: J, alive: int) -> None:
-        """*job*, whose patience ends after that of all who were added so before. *alive* jobs wait."""
+    def tidy(self, alive: int) -> None:
+        """A job left from the middle; *alive* jobs wait. Those before which nobody waits are taken out at once."""
         usual = self.usual
-        while usual and usual[0].state is not _WAITING:
-            usual.popleft()
-        usual.append(job)
         if len(usual) > 2 * alive + SPARE:
             living = [job for job in usual if job.state is _WAITING]
             usual.clear()

@@ -228,7 +228,7 @@ class Crew(Steps):
             tally = core.tally
             counts = {state.name.lower(): core.count(state) for state in EntryState if state < EntryState.ABANDONED}
             error = core.outage.error
-            run_time = Histogram(tuple(tally.run_time))
+            run_time = Histogram(tally.run_time.count())
             state = "suspended" if core.suspended else "running"
             return PoolStats(
                 name=self._name,
@@ -253,7 +253,7 @@ class Crew(Steps):
                 evictions=dict(tally.evictions),
                 leaks=tally.leaks,
                 leftOpen=tally.left_open,
-                waitTime=Histogram(tuple(tally.wait_time)),
+                waitTime=Histogram(tally.wait_time.count()),
                 runTime=run_time,
                 **counts,
             )
