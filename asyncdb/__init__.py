@@ -9,11 +9,12 @@
 It runs on netcore's reactor or inside an asyncio program.
 """
 
-from asyncdb.adbapi import ConnectionPool
+from asyncdb.adbapi import ConnectionPool, PoolView
 from asyncdb.engine import Engine
 from asyncdb.errors import (
     AsyncdbError,
     CommitUnknown,
+    ConnectArgumentsFailed,
     ConnectionLost,
     DeadlineExceeded,
     MissingDriver,
@@ -26,6 +27,7 @@ from asyncdb.errors import (
 __all__ = [
     "AsyncdbError",
     "CommitUnknown",
+    "ConnectArgumentsFailed",
     "ConnectionLost",
     "ConnectionPool",
     "DeadlineExceeded",
@@ -34,5 +36,6 @@ __all__ = [
     "NotCheckedOut",
     "PoolClosed",
     "PoolOverloaded",
+    "PoolView",
     "WrongThread",
 ]

@@ -12,26 +12,25 @@ import asyncio
 import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 from asyncdb import dialect
 from asyncdb._worker import Call, Crew, Task
+from asyncdb.dialect import PLAIN
 from asyncdb.errors import ConnectionLost, NotCheckedOut, PoolClosed, PoolOverloaded
 from asyncdb.hosts import Host, find
-from asyncdb.options import Options
+from asyncdb.options import CallOptions, Options
 from asyncdb.stats import Histogram, PoolStats
-from asyncdb.transaction import Connection, Tasks, Transaction, checkFunction
+from asyncdb.transaction import Connection, Tasks, Transaction
+from asyncdb.views import Calls, PoolView
 from netcore.defer import Deferred, fail, succeed
 
-__all__ = ["Connection", "ConnectionLost", "ConnectionPool", "Transaction"]
+__all__ = ["Connection", "ConnectionLost", "ConnectionPool", "PoolView", "Transaction"]
 
 _running_loop = asyncio._get_running_loop  # None where none runs
 
-T = TypeVar("T")
-P = ParamSpec("P")
 
-
-class ConnectionPool:
+class ConnectionPool(Calls):
     """A pool of DB-API connections, used by threads of its own.
 
     Nothing needs to be started: connections are made when calls wait for them. ``async with pool:`` closes it at the
@@ -68,6 +67,7 @@ class ConnectionPool:
         self.dbapi = self._driver.dbapi
         self._driver.set_arguments(connargs, self.connkw, self._options)
         self._tasks = Tasks(self, self._driver)
+        self._transactions = Tasks(self, self._driver, plain=False)
         self._crew: Crew | None = None
         self._closed = False
         self._alchemy: Any = None  # the engine module's
@@ -241,76 +241,9 @@ class ConnectionPool:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    # Calls.
-
-    def runQuery(self, sql: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        """Execute one statement and fire with all of its rows.
-
-        It runs in autocommit where that means the same as a transaction of its own (``cp_autocommit``).
-
-        Args:
-            sql, args, kwargs: for the cursor's ``execute``.
-        Returns: Deferred firing with what the cursor's ``fetchall`` returns; an empty list for a statement without
-            rows. Cancelling it: takes a queued call out of the queue; a running one goes on unheard, and its
-            connection returns when the statement ends.
-        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever the driver raises.
-        Threading: call in the reactor's thread.
-        """
-        return self._call(self._tasks.query, None, (sql, *args), kwargs)
-
-    def runOperation(self, sql: Any, /, *args: Any, **kwargs: Any) -> Deferred[None]:
-        """Execute one statement and fire with None. As `runQuery` in everything else."""
-        return self._call(self._tasks.operation, None, (sql, *args), kwargs)
-
-    def runInteraction(
-        self, interaction: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> Deferred[T]:
-        """Run *interaction* in one transaction and fire with its result.
-
-        Args:
-            interaction: called with a `Transaction`, *args* and *kwargs*. When it returns, the transaction is
-                committed; when it raises, rolled back.
-        Returns: Deferred firing with what *interaction* returned. Cancelling it: takes a queued call out of the queue;
-            a running one goes on unheard, and may commit.
-        Raises: TypeError, at once, for a generator or coroutine function.
-        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown, and whatever *interaction* raised.
-        Threading: call in the reactor's thread; *interaction* runs in a worker thread, in the caller's contextvars.
-        """
-        checkFunction(interaction)
-        return self._call(self._tasks.interaction, interaction, args, kwargs)
-
-    def runWithConnection(
-        self, func: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> Deferred[T]:
-        """Run *func* with a `Connection` and fire with its result. As `runInteraction` in everything else.
-
-        *func* may commit and roll back as it goes; each time, the next transaction begins.
-        """
-        checkFunction(func)
-        return self._call(self._tasks.withConnection, func, args, kwargs)
-
-    # Connections for longer.
-
-    def connect(self) -> Deferred[Connection]:
-        """Check a connection out, until it is given to `disconnect`.
-
-        It has the driver's usual ways: a transaction begins by itself (psycopg2: with the first statement, sqlite3:
-        with the first that writes) and is ended by your ``commit()`` or ``rollback()``. Its calls block: make them in
-        a thread. One that is dropped without `disconnect` is taken back when Python frees it, with a warning logged.
-
-        Returns: Deferred firing with a `Connection`. Cancelling it gives the connection back.
-        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, and whatever connecting raises.
-        """
-        return self._call(self._tasks.lend, None, (), {})
+    # Calls: `Calls` has the others.
 
     def disconnect(self, conn: Connection) -> Deferred[None]:
-        """Give back a connection that `connect` handed out. What is not committed is rolled back.
-
-        No thread may be inside a call on it any more.
-
-        Returns: Deferred firing when it is back in the pool. Fires at once if the pool closed meanwhile.
-        Raises: NotCheckedOut: it is not this pool's, or was given back before.
-        """
         given: object = conn
         slot = given._slot if isinstance(given, Connection) else None
         if slot is None or conn._pool is not self or conn._call is not None or self._crew is None:
@@ -325,12 +258,22 @@ class ConnectionPool:
 
     # Inside.
 
-    def _call(self, task: Task, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Deferred[Any]:
+    def _seen(self) -> tuple[CallOptions, ConnectionPool]:
+        return PLAIN, self
+
+    def _call(
+        self,
+        task: Task,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions = PLAIN,
+    ) -> Deferred[Any]:
         crew = self._crew
         try:
             if crew is None or _running_loop() is not crew.loop:  # else it is here, and takes calls
                 crew = self._here()
-            return crew.submit(Call(crew, task, function, args, kwargs))
+            return crew.submit(Call(crew, task, function, args, kwargs, options))
         except (PoolClosed, PoolOverloaded) as error:
             return fail(error.with_traceback(None))
 
@@ -362,6 +305,7 @@ class ConnectionPool:
     def _begin(self, host: Host) -> Crew:
         host.checkThread()
         self._tasks.prepare()
+        self._transactions.prepare()
         name = self.name or self.dbapiName
         self._crew = Crew(self._options, self._driver, host, name, self.disconnect)
         return self._crew

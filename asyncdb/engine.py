@@ -19,20 +19,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, Result, ScalarResult
 from sqlalchemy.engine.result import MappingResult
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
 from asyncdb._worker import Call, Slot, Task
-from asyncdb.adbapi import ConnectionPool
+from asyncdb.adbapi import ConnectionPool, PoolView
 from asyncdb.dialect import Driver
-from asyncdb.errors import CommitUnknown
-from asyncdb.transaction import checkFunction, checkResult, commit
+from asyncdb.options import Priority
+from asyncdb.transaction import begin, checkFunction, checkResult, commit, committing
 from netcore.defer import Deferred
 
 __all__ = ["Engine"]
@@ -47,6 +48,8 @@ class _Current(threading.local):
     slot: Slot | None = None
     call: Call | None = None
     connection: sqlalchemy.Connection | None = None
+    ending = False
+    """The function has returned."""
 
 
 class _Borrowed(Pool):
@@ -123,7 +126,7 @@ class _Shared:
     def _run(self, slot: Slot, call: Call) -> Any:
         """Run the function of *call*."""
         current, driver = self._current, self._driver
-        current.slot, current.call = slot, call
+        current.slot, current.call, current.ending = slot, call, False
         plain = driver.types(slot.connection)
         if slot.types is not None:
             driver.set_types(slot.connection, slot.types)
@@ -133,6 +136,7 @@ class _Shared:
                 result = call.function(connection, *call.args, **call.kwargs)
                 _check_fetched(result)
                 checkResult(result)
+                current.ending = True
                 if connection.in_transaction():  # else nothing was executed since f's last commit
                     connection.commit()
             return result
@@ -147,10 +151,15 @@ class _Shared:
 
     def _begin(self, dbapi_connection: PoolProxiedConnection) -> None:
         """SQLAlchemy begins a transaction: the first of the call, or the next after one that *f* ended."""
-        connection = self._current.connection
+        slot, call, connection = self._current.slot, self._current.call, self._current.connection
         if connection is not None and connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-            return  # f has asked for it
-        self._driver.begin(dbapi_connection.dbapi_connection)
+            # f has asked for it. The characteristics of a view go out with BEGIN.
+            if call is not None and not call.options.plain:
+                raise ValueError("isolation and readonly of using() need a transaction: AUTOCOMMIT cannot have them")
+            self._driver.wait_long(dbapi_connection.dbapi_connection)
+            return
+        if slot is not None and call is not None:  # else SQLAlchemy looks at its first connection
+            begin(self._driver, slot, call)
 
     def _commit(self, dbapi_connection: PoolProxiedConnection) -> None:
         """SQLAlchemy commits: at the end, or because *f* says so, by whatever way."""
@@ -158,38 +167,31 @@ class _Shared:
         if slot is None or dbapi_connection.dbapi_connection is not slot.connection:
             dbapi_connection.commit()  # SQLAlchemy's own, when it looks at its first connection
             return
-        commit(
-            self._driver, slot, call
-        )  # CommitUnknown is no error of the driver's: SQLAlchemy lets it through as it is
+        # CommitUnknown is no error of the driver's: SQLAlchemy lets it through as it is.
+        commit(self._driver, slot, call, last=self._current.ending)
 
     def _commit_prepared(self, connection: sqlalchemy.Connection, *args: Any, **kwargs: Any) -> None:
         """The same for a transaction in two phases."""
-        call = self._current.call
-        if call is not None:
-            call.committing = True
-        try:
-            self._commit_twophase(connection, *args, **kwargs)
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise CommitUnknown(f"the connection was lost during COMMIT: {error.orig}") from error
-            raise
-        finally:
-            if call is not None:
-                call.committing = False
+        slot, call = self._current.slot, self._current.call
+        assert slot is not None
+        assert call is not None
+        committing(self._driver, slot, call, partial(self._commit_twophase, connection, *args, **kwargs))
+        call.committing = self._current.ending
 
 
 class Engine:
     """SQLAlchemy on a pool.
 
     Args:
-        pool: a `ConnectionPool` whose driver SQLAlchemy has a dialect for.
-    Attributes: *pool*; *dialect*, SQLAlchemy's name of it ("postgresql", "sqlite").
+        pool: a `ConnectionPool`, or a view of one, whose driver SQLAlchemy has a dialect for.
+    Attributes: *pool*, the `ConnectionPool`; *dialect*, SQLAlchemy's name of it ("postgresql", "sqlite").
     Raises: ValueError: SQLAlchemy has no dialect for the pool's driver.
     Threading: every method in the pool's reactor's thread.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self.pool = pool
+    def __init__(self, pool: ConnectionPool | PoolView) -> None:
+        self._calls = pool
+        self.pool = pool = pool.pool if isinstance(pool, PoolView) else pool
         driver = pool._driver
         if driver.dialect_name is None:
             raise ValueError(f"SQLAlchemy knows no dialect for {pool.dbapiName}: use the pool itself")
@@ -219,7 +221,21 @@ class Engine:
         Threading: call in the reactor's thread; *f* runs in a worker thread, in the caller's contextvars.
         """
         checkFunction(f)
-        return self.pool._call(self._shared.task, f, args, kwargs)
+        return self._calls._call(self._shared.task, f, args, kwargs)
+
+    def using(
+        self,
+        *,
+        timeout: float | None = None,
+        isolation: str | None = None,
+        readonly: bool | None = None,
+        priority: Priority | None = None,
+        name: str | None = None,
+    ) -> Engine:
+        """An engine on the same pool, whose calls have options of their own: see `ConnectionPool.using`."""
+        return Engine(
+            self._calls.using(timeout=timeout, isolation=isolation, readonly=readonly, priority=priority, name=name)
+        )
 
     def close(self, deadline: float = 5.0) -> Deferred[None]:
         """Close the pool; see `ConnectionPool.close`."""
@@ -233,7 +249,7 @@ class Engine:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self.pool!r}>"
+        return f"<{type(self).__name__} on {self._calls!r}>"
 
 
 def _leave_the_others(context: ExceptionContext) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "AsyncdbError",
     "CommitUnknown",
+    "ConnectArgumentsFailed",
     "ConnectionLost",
     "DeadlineExceeded",
     "MissingDriver",
@@ -62,6 +63,14 @@ class ConnectionLost(AsyncdbError):
     adbapi raises it, with ``cp_reconnect``, where a dead connection shows only when a call was sent on it. Here such a
     connection is replaced before; one lost in the middle of a call fails it with the driver's own error, and one lost
     during COMMIT with `CommitUnknown`, which is no ConnectionLost because trying again is not safe then.
+    """
+
+
+class ConnectArgumentsFailed(AsyncdbError):
+    """The function given as ``cp_connargs`` raised; its error is the ``__cause__``. Cause: wherever it asks.
+
+    Counts as a failure to connect, which is tried again while calls wait: those see it as the cause of their
+    `DeadlineExceeded`. A retry is safe.
     """
 
 

@@ -213,8 +213,12 @@ class CallOptions:
             if name not in ISOLATIONS:
                 raise ValueError(f"isolation must be one of {', '.join(ISOLATIONS)}, not {isolation!r}")
             object.__setattr__(self, "isolation", name)
-        if self.readonly not in (None, True, False):
-            raise TypeError(f"readonly must be True, False, or None for the connection's own, not {self.readonly!r}")
+        if self.readonly is not None:
+            if self.readonly not in (True, False):
+                raise TypeError(
+                    f"readonly must be True, False, or None for the connection's own, not {self.readonly!r}"
+                )
+            object.__setattr__(self, "readonly", bool(self.readonly))
         if self.priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, not {self.priority!r}")
         _check_text("name", self.name)

@@ -9,6 +9,10 @@ Invariants:
   that would keep a lock, or a statement from being committed.
 - A task that raises leaves the connection as it is: the worker rolls back.
 - A commit whose outcome is not known is reported as CommitUnknown, whoever asked for it.
+- A call whose caller has gone commits nothing. The thread says that it commits, then looks whether it still should;
+  who cancels changes the call's state, then looks whether it commits: one of the two sees the other.
+- After its last commit a call stays ``committing``: a caller who gives up before the result has reached him must not be
+  told that nothing happened.
 """
 
 from __future__ import annotations
@@ -17,19 +21,42 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet, finalize
 
-from asyncdb._core import EntryState
+from asyncdb._core import EntryState, Job, JobState
 from asyncdb._worker import Call, Slot, Task
-from asyncdb.dialect import Driver
+from asyncdb.dialect import Driver, causes
 from asyncdb.errors import CommitUnknown, PoolClosed
 from netcore.defer import Deferred
 
 if TYPE_CHECKING:
     from asyncdb.adbapi import ConnectionPool
 
-__all__ = ["Connection", "Tasks", "Transaction", "checkFunction", "checkResult", "commit"]
+__all__ = [
+    "Abandoned",
+    "Connection",
+    "Tasks",
+    "Transaction",
+    "begin",
+    "checkFunction",
+    "checkResult",
+    "commit",
+    "committing",
+]
+
+T = TypeVar("T")
+
+_ABANDONED = JobState.ABANDONED  # a global is read faster than an attribute of an enum class
+
+
+class Abandoned(BaseException):
+    """The caller of this call has gone: it goes no further, and commits nothing. Nobody hears of it.
+
+    No Exception, so that a function which catches those, and goes on, ends all the same.
+    """
+
 
 # sqlite3's shortcuts, and PEP 249's own. An extension of another driver's is not a cursor we must know of.
 _CURSOR_MAKERS = frozenset(("cursor", "execute", "executemany", "executescript"))
@@ -113,8 +140,12 @@ class Connection(_Passing):
 
     def _object(self) -> Any:
         behind = super()._object()
-        slot, driver = self._slot, self._driver
-        retired = self._call is None and slot is not None and slot.state is not EntryState.LENT
+        slot, driver, call = self._slot, self._driver, self._call
+        if call is not None:
+            if call.state is _ABANDONED:
+                raise Abandoned
+            return behind
+        retired = slot is not None and slot.state is not EntryState.LENT
         if retired and driver is not None and not driver.closes_anywhere:
             raise PoolClosed("the pool was closed, and this connection is only there to be given back: disconnect() it")
         return behind
@@ -137,7 +168,7 @@ class Connection(_Passing):
         driver, slot = self._driver, self._slot
         assert driver is not None
         assert slot is not None
-        commit(driver, slot, self._call)
+        commit(driver, slot, self._call, last=False)
         if self._call is not None:
             driver.go_on(connection)
 
@@ -196,6 +227,12 @@ class Transaction(_Passing):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._object())
+
+    def _object(self) -> Any:
+        call = getattr(self._connection, "_call", None)
+        if call is not None and call.state is _ABANDONED:
+            raise Abandoned
+        return super()._object()
 
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)
@@ -257,17 +294,20 @@ class Tasks:
     Args:
         pool: for the factories of `Connection` and `Transaction`.
         driver: the driver.
+        plain: whether one statement may run in autocommit.
     Attributes: *query*, *operation*, *interaction*, *withConnection*, *lend*.
     Threading: what they run, in a worker thread, with a connection that is this call's alone.
     """
 
-    def __init__(self, pool: ConnectionPool, driver: Driver) -> None:
+    def __init__(self, pool: ConnectionPool, driver: Driver, plain: bool = True) -> None:
         self._pool = pool
         self._driver = driver
         self._autocommit = driver.autocommit
         self._bare = True
-        self.query = Task(self._query)
-        self.operation = Task(self._operation)
+        self._plain = plain
+        # What is begun with characteristics of its own has them taken off again as from a user's function.
+        self.query = Task(self._query, foreign=not plain)
+        self.operation = Task(self._operation, foreign=not plain)
         self.interaction = Task(self._interaction, foreign=True)
         self.withConnection = Task(self._with_connection, foreign=True)
         self.lend = Task(self._lend, foreign=True, lends=True)
@@ -281,7 +321,7 @@ class Tasks:
 
     def _query(self, slot: Slot, call: Call) -> Any:
         """Execute one statement; returns its rows, none for a statement that has no rows to give."""
-        if not (slot.plain and self._bare):
+        if not (slot.plain and self._bare and self._plain):
             return self._statement(slot, call, _rows)
         # The same as `_statement` does, in one go: this is the call that programs make by the thousand.
         connection = slot.connection
@@ -292,8 +332,7 @@ class Tasks:
             rows = [] if cursor.description is None else cursor.fetchall()
         except BaseException as error:
             _close_quietly(cursor)
-            self._driver.explain(error)
-            raise
+            return self._rescue(slot, call, error, _rows)
         cursor.close()
         return rows
 
@@ -302,8 +341,8 @@ class Tasks:
         self._statement(slot, call, _nothing)
 
     def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
-        if not slot.plain:
-            self._driver.begin(slot.connection)
+        if not (slot.plain and self._plain):
+            begin(self._driver, slot, call)
             result = self._execute(slot, call, fetch)
             commit(self._driver, slot, call)
             return result
@@ -311,8 +350,27 @@ class Tasks:
         try:
             return self._execute(slot, call, fetch)
         except BaseException as error:
-            self._driver.explain(error)
-            raise
+            return self._rescue(slot, call, error, fetch)
+
+    def _rescue(self, slot: Slot, call: Call, error: BaseException, fetch: Callable[[Any], Any]) -> Any:
+        """One statement in autocommit ended in *error*. Raise it; or wait longer, if a lock is all that it lacks."""
+        driver, connection = self._driver, slot.connection
+        if not driver.is_busy(error) or driver.busy_timeout <= driver.busy_slice:
+            driver.explain(error)
+            raise error
+        if call.state is _ABANDONED:
+            raise Abandoned
+        if driver.begin_again(connection, call.args[0]):
+            # It is executed once, and only its COMMIT repeated. Readers who come after it wait for it then; in
+            # autocommit, each attempt would have to begin anew behind those who have come meanwhile.
+            result = _patiently(driver, call, partial(self._execute, slot, call, fetch))
+            commit(driver, slot, call)
+            return result
+        driver.wait_long(connection)
+        try:
+            return self._execute(slot, call, fetch)
+        finally:
+            driver.restore(connection, slot.session)
 
     def _execute(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
         connection: Any = None
@@ -337,7 +395,7 @@ class Tasks:
     def _interaction(self, slot: Slot, call: Call) -> Any:
         """A function of a Transaction."""
         connection = self._wrap(slot, call)
-        self._driver.begin(slot.connection)
+        begin(self._driver, slot, call)
         transaction = self._pool.transactionFactory(self._pool, connection)
         try:
             result = call.function(transaction, *call.args, **call.kwargs)
@@ -354,7 +412,7 @@ class Tasks:
     def _with_connection(self, slot: Slot, call: Call) -> Any:
         """A function of a Connection."""
         connection = self._wrap(slot, call)
-        self._driver.begin(slot.connection)
+        begin(self._driver, slot, call)
         try:
             result = call.function(connection, *call.args, **call.kwargs)
             checkResult(result)
@@ -365,7 +423,7 @@ class Tasks:
 
     def _lend(self, slot: Slot, call: Call) -> Connection:
         """The connection itself, with the driver's usual ways."""
-        self._driver.lend(slot.connection)
+        self._driver.lend(slot.connection, call.options)
         connection = self._wrap(slot, None)
         # One that is dropped, perhaps by a Task that was cancelled as it got it, comes back all the same.
         assert connection._cursors is not None
@@ -389,26 +447,70 @@ def _nothing(cursor: Any) -> None:
     pass
 
 
-def commit(driver: Driver, slot: Slot, call: Call | None) -> None:
+def begin(driver: Driver, slot: Slot, call: Call) -> None:
+    """Begin a transaction for *call*, with the characteristics that its options ask for.
+
+    Raises: Abandoned: its caller has gone while it waited for a lock. Else what the driver raises.
+    """
+    _patiently(driver, call, partial(driver.begin, slot.connection, call.options))
+
+
+def commit(driver: Driver, slot: Slot, call: Call | None, last: bool = True) -> None:
     """Commit what *call* did on *slot*'s connection; None for a connection that is lent.
 
-    Raises: CommitUnknown: the connection was lost meanwhile. Else what the driver raises: nothing was committed.
+    Args:
+        last: the call does nothing more.
+    Raises: Abandoned: its caller has gone; nothing was committed. CommitUnknown: the connection was lost meanwhile.
+        Else what the driver raises; nothing was committed.
     """
     connection = slot.connection
     if getattr(connection, "closed", False):
         driver.commit(connection)  # raises, before anything is sent
-    if call is not None:
-        call.committing = True
+    job = call or Job()
+    _patiently(driver, job, partial(committing, driver, slot, job, partial(driver.commit, connection)))
+    if not last:
+        job.committing = False
+
+
+def committing(driver: Driver, slot: Slot, job: Job, attempt: Callable[[], object]) -> None:
+    """Make one attempt to commit what *job* did. It is ``committing`` afterwards, unless nothing was committed.
+
+    Raises: as `commit`.
+    """
+    job.committing = True
+    if job.state is _ABANDONED:
+        job.committing = False
+        raise Abandoned
     try:
-        driver.commit(connection)
+        attempt()
+    except CommitUnknown:
+        raise
     except Exception as error:
-        if driver.is_disconnect(error, connection) or driver.is_doubtful(error):
+        if any(driver.is_unknown(cause, slot.connection) for cause in causes(error)):
             slot.lost = True
             raise CommitUnknown(f"the connection was lost during COMMIT: {str(error).strip()}") from error
+        job.committing = False
         raise
-    finally:
-        if call is not None:
-            call.committing = False
+
+
+def _patiently(driver: Driver, job: Job, attempt: Callable[[], T]) -> T:
+    """What *attempt* returns. It is made again as long as a lock is all that it lacks, and somebody waits for *job*.
+
+    Raises: Abandoned: nobody does. Else what *attempt* raises.
+    """
+    now = monotonic()
+    end = now + driver.busy_timeout
+    while True:
+        try:
+            return attempt()
+        except Exception as error:
+            before, now = now, monotonic()
+            if now >= end or not driver.is_busy(error):
+                raise
+        if job.state is _ABANDONED:
+            raise Abandoned
+        if now - before < driver.busy_slice / 2:  # it has not waited: some builds of SQLite do only for whole seconds
+            sleep(driver.busy_slice / 2)
 
 
 def _close_quietly(cursor: Any) -> None:

@@ -9,6 +9,7 @@ from traceback import StackSummary
 from typing import TYPE_CHECKING, Any
 
 from asyncdb._core import Entry, Job, JobState
+from asyncdb.dialect import PLAIN
 from asyncdb.errors import CommitUnknown
 from asyncdb.options import PRIORITIES, CallOptions
 from netcore.defer import Deferred
@@ -16,11 +17,9 @@ from netcore.defer import Deferred
 if TYPE_CHECKING:
     from asyncdb._worker._crew import Crew
 
-__all__ = ["NOTHING", "PLAIN", "Call", "Slot", "Task"]
+__all__ = ["NOTHING", "Call", "Slot", "Task"]
 _WAITING = JobState.WAITING  # a global is read faster than an attribute of an enum class
 
-PLAIN = CallOptions()
-"""Of calls made through the pool itself."""
 NO_KEYWORDS: dict[str, Any] = {}
 """Of calls without: shared, so never changed."""
 

@@ -184,7 +184,7 @@ class Steps:
         took = self._seconds() - call.started
         if took >= self._slow:
             log_slow(self._name, call, took, error, self._log_parameters)
-        reason = "lost" if slot.lost else driver.eviction(error, slot.connection, call.options)
+        reason = "lost" if slot.lost else driver.eviction(error, slot.connection)
         if reason is None and call.interrupted:
             slot.dirty = True
         elif reason is None and not self._tidy(slot, call):

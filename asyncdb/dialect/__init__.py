@@ -16,12 +16,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import ArgumentError
 
-from asyncdb.dialect._generic import Driver
+from asyncdb.dialect._generic import PLAIN, Driver, causes
 from asyncdb.dialect._psycopg2 import Psycopg2Driver
 from asyncdb.dialect._sqlite import SqliteDriver
 from asyncdb.errors import MissingDriver
 
-__all__ = ["Driver", "from_url", "load"]
+__all__ = ["PLAIN", "Driver", "causes", "from_url", "load"]
 
 # DB-API modules and SQLAlchemy's dialects for them.
 _DIALECTS = {

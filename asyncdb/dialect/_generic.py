@@ -10,9 +10,11 @@ itself. Unless a docstring says otherwise, methods block and are called in worke
 
 from __future__ import annotations
 
+import math
 import select
 import socket
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
@@ -20,12 +22,22 @@ from typing import Any, cast
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import Dialect
 
-from asyncdb.options import Options
+from asyncdb.errors import ConnectArgumentsFailed
+from asyncdb.options import CallOptions, Options
 
-__all__ = ["Driver", "watch"]
+__all__ = ["PLAIN", "Driver", "causes", "watch"]
 
-# A connection used within this time is not pinged before it is used again (HikariCP's aliveBypassWindow).
-REST = 0.5
+PLAIN = CallOptions()
+"""The options of a call for which nobody has set any."""
+
+# How often one after another a late interrupt may hit what `Driver.prove` does. It has ended when that is called: of
+# the driver's making there can be one, of other people's (pg_cancel_backend, statement_timeout) any number.
+PROOFS = 4
+_SECRET = ("password", "passwd", "dsn")
+# How far the causes of an error are followed.
+DEPTH = 8
+# The passwords of so many attempts to connect are remembered, to be taken out of messages.
+REMEMBERED = 8
 
 
 class Driver:
@@ -38,8 +50,17 @@ class Driver:
         None for the generic one.
     """
 
-    rest = REST
-    """Seconds at rest after which a connection is pinged before use."""
+    rest = 0.5
+    """Seconds at rest after which a connection is pinged before use: ``cp_check_after``."""
+    can_interrupt = False
+    """Whether `interrupt` ends a statement that runs. Where it does not, only cutting the connection does."""
+    interrupt_again = 0.1
+    """Seconds after which an interrupt is repeated while the statement has not ended: one that comes before the
+    database has begun it is lost."""
+    busy_timeout = 0.0
+    """Seconds that may be waited for a lock in all, where `is_busy` says that only a part of them was waited ..."""
+    busy_slice = 0.0
+    """... and how long that part is."""
     closes_anywhere = False
     """Whether a connection may be closed while another thread is inside a call on it."""
     by_hand = False
@@ -57,9 +78,12 @@ class Driver:
         self.dialect_name: str | None = None if dialect is None else f"{dialect.name}.{dialect.driver}"
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
+        self._connargs: Callable[[], Mapping[str, Any]] | None = None
+        self._given: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self._distrusts_errors = dialect is None
         self.error: type[Exception] = getattr(dbapi, "Error", Exception)
         self.secrets: tuple[str, ...] = ()  # what must not be logged, even if the driver's errors repeat it
+        self._recent: deque[tuple[str, ...]] = deque(maxlen=REMEMBERED)  # the same of what ``cp_connargs`` gave
         # The errors that connecting may end in because of the network or the server, rather than the program.
         self.unreachable: tuple[type[BaseException], ...] = (
             *(getattr(dbapi, name) for name in ("OperationalError", "InterfaceError") if hasattr(dbapi, name)),
@@ -73,23 +97,55 @@ class Driver:
 
         Raises: ValueError: an argument that cannot work in a pool; says what to write instead.
         """
-        self.args, self.kwargs = args, dict(kwargs)
-        self.secrets = tuple(str(kwargs[name]) for name in ("password", "passwd", "dsn") if kwargs.get(name))
-        if options.good_sql is not None:
-            self.rest = min(self.rest, REST)
+        self.rest = math.inf if options.check_after is None else options.check_after
+        self._given = args, dict(kwargs)
+        self._connargs = options.connargs
+        self.args, self.kwargs, self.secrets = self._complete(args, self._given[1])
+
+    def _complete(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]:
+        """The arguments for one connection, checked and completed, and what of them must not be logged."""
+        return args, dict(kwargs), tuple(str(kwargs[name]) for name in _SECRET if kwargs.get(name))
 
     def connect(self) -> Any:
-        """A new connection."""
-        return self.dbapi.connect(*self.args, **self.kwargs)
+        """A new connection.
+
+        Raises: ConnectArgumentsFailed: ``cp_connargs`` raised. TypeError: it returned no mapping. ValueError: one that
+            cannot work. And whatever the driver raises.
+        """
+        if self._connargs is None:
+            return self._open(self.args, self.kwargs)
+        args, kwargs, secrets = self._complete(self._given[0], {**self._given[1], **self._renew(self._connargs)})
+        if secrets not in self._recent:
+            self._recent.append(secrets)
+        return self._open(args, kwargs)
+
+    def _open(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return self.dbapi.connect(*args, **kwargs)
+
+    def _renew(self, connargs: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        try:
+            renewed: object = connargs()
+        except Exception as error:
+            raise ConnectArgumentsFailed(f"cp_connargs raised {type(error).__name__}") from error
+        if not isinstance(renewed, Mapping):
+            raise TypeError(
+                f"cp_connargs must return a mapping of keyword arguments for connect, not a {type(renewed).__name__}"
+            )
+        for name in renewed:
+            if not isinstance(name, str) or name.startswith("cp_"):
+                raise TypeError(f"cp_connargs must return keyword arguments for the driver's connect, not {name!r}")
+        return renewed
 
     def is_retryable(self, error: BaseException) -> bool:
         """Whether trying again may help after connecting ended in *error*."""
-        return isinstance(error, self.unreachable)
+        return isinstance(error, (*self.unreachable, ConnectArgumentsFailed))
 
     def redact(self, error: BaseException) -> str:
         """The first line of *error*, for logs and messages, without passwords and DSNs."""
         text = str(error).strip().partition("\n")[0]
-        for secret in self.secrets:
+        for secret in (*self.secrets, *(secret for recent in tuple(self._recent) for secret in recent)):
             text = text.replace(secret, "***")
         return f"{type(error).__name__}: {text}"
 
@@ -116,8 +172,17 @@ class Driver:
         """Let statements commit by themselves; called only where `may_autocommit`, outside a transaction."""
         raise NotImplementedError
 
-    def begin(self, connection: Any) -> None:
-        """Begin a transaction."""
+    def check_call_options(self, options: CallOptions) -> None:
+        """Raises: ValueError: transactions of this driver cannot have what *options* ask for. Threading: any."""
+        for name in ("isolation", "readonly"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"{name} is not known to work with {getattr(self.dbapi, '__name__', 'this driver')}: set it by "
+                    "SQL, in the function that you give to runInteraction, or for all connections in cp_openfun"
+                )
+
+    def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
+        """Begin a transaction with the characteristics that *options* ask for. `restore` takes them off again."""
 
     def go_on(self, connection: Any) -> None:
         """The user's function committed or rolled back: begin the transaction for what it does next."""
@@ -141,7 +206,22 @@ class Driver:
         """The same after a call that ended well. False where the driver cannot say: it has just committed."""
         return False
 
-    def lend(self, connection: Any) -> None:
+    def is_busy(self, error: BaseException) -> bool:
+        """Whether *error* means that a lock was not to be had within `busy_slice`, that nothing else is wrong, and that
+        nothing was done: it may be tried again."""
+        return False
+
+    def begin_again(self, connection: Any, statement: object) -> bool:
+        """*statement*, in autocommit, failed as `is_busy` says: begin a transaction to repeat it in.
+
+        Returns: False: it cannot be in one, and none was begun.
+        """
+        return False
+
+    def wait_long(self, connection: Any) -> None:
+        """Have the driver wait for locks for all of `busy_timeout`, until `restore`: user's statements come."""
+
+    def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
         """Give *connection* the driver's usual ways, for a caller that checks it out."""
 
     def session(self, connection: Any) -> object:
@@ -184,19 +264,17 @@ class Driver:
             return False
         return self.dialect.is_disconnect(cast("Any", error), connection, None)
 
-    can_interrupt = False
-    interrupt_again = 0.1
+    def is_unknown(self, error: BaseException, connection: Any) -> bool:
+        """Whether *error*, raised by COMMIT, leaves open whether anything was committed."""
+        return self.is_disconnect(error, connection) or self.is_doubtful(error)
 
-    def interrupt(self, connection: Any) -> None:
-        raise NotImplementedError
+    def eviction(self, error: BaseException, connection: Any) -> str | None:
+        """Why *connection* must not be used again after a call on it ended in *error*. None: it may.
 
-    def prove(self, connection: Any) -> None:
-        if self.in_transaction(connection):
-            self.rollback(connection)
-        self.ping(connection, None)
-
-    def eviction(self, error: BaseException, connection: Any, options: Any) -> str | None:
-        return "lost" if self.is_disconnect(error, connection) else None
+        Returns: "lost"; "shutdown": the server ends, or ends the session; "readonly": it takes no writes any more,
+            though nobody has asked for that.
+        """
+        return "lost" if any(self.is_disconnect(cause, connection) for cause in causes(error)) else None
 
     def is_doubtful(self, error: BaseException) -> bool:
         """Whether *error* may mean that the connection is lost, with a driver nobody has told us about."""
@@ -206,6 +284,36 @@ class Driver:
         """A function that tells, without blocking, whether the server has said something unasked; None if it cannot."""
         descriptor = _descriptor(connection)
         return None if descriptor is None else watch(descriptor)
+
+    def interrupt(self, connection: Any) -> None:
+        """Have the database end the statement that runs on *connection*, if one runs. Its thread then gets an error.
+
+        A failure to do so is silent: whoever calls this sees whether the statement ends, and calls again.
+
+        Threading: any thread but the reactor's, and not two at once for one connection. It may block for as long as
+            the network does, and must not run any more when *connection* is proven or closed.
+        """
+
+    def is_interruption(self, error: BaseException) -> bool:
+        """Whether *error* is what a statement that was interrupted ends in."""
+        return False
+
+    def prove(self, connection: Any) -> None:
+        """After an interrupt: undo what is open, and have the database answer, so that no interrupt can hit the next.
+
+        An interrupt that came late may hit this, and is then spent. Session settings are left to `restore`.
+
+        Raises: what the driver raises where *connection* is of no use any more.
+        """
+        for attempt in range(PROOFS):
+            try:
+                if self.in_transaction(connection):
+                    self.rollback(connection)
+                self.ping(connection, None)
+                return
+            except Exception as error:
+                if attempt == PROOFS - 1 or not self.is_interruption(error):
+                    raise
 
     def cut(self, connection: Any) -> None:
         """Make a thread that is blocked in a call on *connection* come back with an error. The connection is then lost.
@@ -218,6 +326,16 @@ class Driver:
 
     def explain(self, error: BaseException) -> None:
         """Add a note to *error*, raised by a statement in autocommit, if that was the reason."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and what it came from: what SQLAlchemy wraps, and what a user's function has made another error of."""
+    following: BaseException | None = error
+    for _ in range(DEPTH):
+        if following is None:
+            return
+        yield following
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
 
 
 def watch(descriptor: int) -> Callable[[], object]:

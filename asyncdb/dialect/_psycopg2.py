@@ -3,24 +3,39 @@
 Facts this rests on, each tried out: ``autocommit`` and the session characteristics are flags of the client as long as
 they are set outside a transaction while autocommit is off, so that switching costs no round trip; characteristics set
 that way (``set_session(readonly=True)``, an isolation level) go out with BEGIN, and so do not hold in autocommit;
-``cancel()`` makes a connection of its own and blocks; a shut-down socket makes a blocked libpq call come back at once.
+a shut-down socket makes a blocked libpq call come back at once.
+
+``connection.cancel()`` makes a connection of its own, waits for the server to close it, and keeps the interpreter to
+itself meanwhile: with a server that does not answer, the whole process stands still, the reactor included. So `_cancel`
+asks libpq itself.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
-from asyncdb.dialect._generic import Driver
-from asyncdb.options import Options
+from sqlalchemy.engine.interfaces import Dialect
+
+from asyncdb.dialect._cancel import Canceller
+from asyncdb.dialect._generic import PLAIN, Driver, causes
+from asyncdb.options import CallOptions, Options
 
 __all__ = ["Psycopg2Driver"]
 
 # libpq: PQTRANS_IDLE. 4 (unknown) is a connection that is lost, which counts as not being in a transaction.
 _AT_REST = (0, 4)
 _FAILED = 3  # PQTRANS_INERROR
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SHUTDOWN = "57P"
+_READ_ONLY = "25006"
+_UNSUPPORTED = "0A000"
+# "Statement completion unknown", "transaction resolution unknown": others that speak PostgreSQL's protocol send them.
+_UNKNOWN = ("40003", "08007")
 _HINT = (
     "runQuery and runOperation send one statement in autocommit: use runInteraction for what needs a transaction, or "
     "give the pool cp_autocommit=False"
@@ -30,18 +45,37 @@ _HINT = (
 class Psycopg2Driver(Driver):
     """psycopg2."""
 
+    can_interrupt = True
+    interrupt_again = 0.05  # a cancel costs a connection and a process of the server's
     closes_anywhere = True
-    _malformed = False
+
+    def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
+        super().__init__(dbapi, dialect)
+        self._malformed = False
+        self._connect_timeout = 2
+        self._make_canceller = Canceller.maker(dbapi)
+        self._cancellers: WeakKeyDictionary[Any, Callable[[], None]] = WeakKeyDictionary()
+        self._readonly: WeakSet[Any] = WeakSet()  # connections that were made read-only by the server, or cp_openfun
 
     def set_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options) -> None:
+        # libpq takes whole seconds; the pool's own limit is exact and holds in any case, but a libpq that gives up by
+        # itself gives its thread back.
+        self._connect_timeout = max(2, math.ceil(options.connect_timeout))
         super().set_arguments(args, kwargs, options)
-        dsn = self.kwargs.get("dsn", self.args[0] if self.args else None)
+
+    def _complete(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]:
+        args, arguments, secrets = super()._complete(args, kwargs)
+        dsn = arguments.get("dsn", args[0] if args else None)
+        if args and "dsn" in arguments:  # which cp_connargs gave in place of the first
+            args = args[1:]
+        self._malformed = False
         parsed = self._parse(dsn) if dsn else {}
-        self.secrets = (*(text for text in (dsn, parsed.get("password")) if text), *self.secrets)
-        if "connect_timeout" not in {**parsed, **self.kwargs} and "PGCONNECT_TIMEOUT" not in os.environ:
-            # libpq takes whole seconds; the pool's own limit is exact and holds in any case, but a libpq that gives
-            # up by itself gives its thread back.
-            self.kwargs["connect_timeout"] = max(2, math.ceil(options.connect_timeout))
+        secrets = (*(text for text in (dsn, parsed.get("password")) if text), *secrets)
+        if "connect_timeout" not in {**parsed, **arguments} and "PGCONNECT_TIMEOUT" not in os.environ:
+            arguments["connect_timeout"] = self._connect_timeout
+        return args, arguments, secrets
 
     def _parse(self, dsn: str) -> dict[str, str]:
         try:
@@ -58,6 +92,10 @@ class Psycopg2Driver(Driver):
     def prepare(self, connection: Any) -> None:
         if connection.autocommit:  # by cp_openfun; when to be in a transaction is the pool's to say
             connection.autocommit = False
+        if self._make_canceller is not None:
+            self._cancellers[connection] = self._make_canceller(connection)
+        if _reported(connection, "default_transaction_read_only"):
+            self._readonly.add(connection)
 
     def may_autocommit(self, connection: Any) -> bool:
         return self.session(connection) == (None, None, None)
@@ -66,9 +104,17 @@ class Psycopg2Driver(Driver):
         if not connection.autocommit:
             connection.autocommit = True
 
-    def begin(self, connection: Any) -> None:
+    def check_call_options(self, options: CallOptions) -> None:
+        pass  # it has all of SQL's
+
+    def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
         if connection.autocommit:
             connection.autocommit = False
+        # Flags of the client's, which go out with BEGIN; `restore` sets them back.
+        if options.isolation is not None:
+            connection.isolation_level = options.isolation
+        if options.readonly is not None:
+            connection.readonly = options.readonly
 
     def check_commit(self, connection: Any) -> None:
         # The server answers COMMIT of a failed transaction with ROLLBACK, and psycopg2 does not say so.
@@ -96,8 +142,8 @@ class Psycopg2Driver(Driver):
 
     left_open = in_transaction
 
-    def lend(self, connection: Any) -> None:
-        self.begin(connection)
+    def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
+        self.begin(connection, options)
 
     def session(self, connection: Any) -> tuple[object, object, object]:
         return (connection.isolation_level, connection.readonly, connection.deferrable)
@@ -114,6 +160,50 @@ class Psycopg2Driver(Driver):
         connection.string_types.clear()
         connection.string_types.update(types or {})
 
+    # Health
+
+    def eviction(self, error: BaseException, connection: Any) -> str | None:
+        codes = [getattr(cause, "pgcode", None) or "" for cause in causes(error)]
+        if any(code.startswith(_SHUTDOWN) for code in codes):
+            return "shutdown"
+        if self._refuses_writes(codes, connection):
+            return "readonly"
+        return super().eviction(error, connection)
+
+    def _refuses_writes(self, codes: Collection[str], connection: Any) -> bool:
+        """Whether the server takes no writes, as far as what it has said unasked tells (it does from PostgreSQL 14)."""
+        if connection.closed:
+            return False
+        standby = _reported(connection, "in_hot_standby")
+        if _UNSUPPORTED in codes and connection.readonly is False:
+            return standby is True  # BEGIN READ WRITE
+        if _READ_ONLY not in codes or connection.readonly:
+            return False
+        if standby is not False:
+            return True
+        # No standby. Then somebody has asked, for this transaction (BEGIN READ ONLY), or for all: for these, it was
+        # the server or the user from the beginning, and a new connection would be the same; or it was somebody since.
+        return bool(_reported(connection, "default_transaction_read_only")) and connection not in self._readonly
+
+    def is_unknown(self, error: BaseException, connection: Any) -> bool:
+        return getattr(error, "pgcode", None) in _UNKNOWN or super().is_unknown(error, connection)
+
+    def interrupt(self, connection: Any) -> None:
+        cancel = self._cancellers.get(connection)
+        try:
+            (connection.cancel if cancel is None else cancel)()
+        except self.error:
+            pass  # it is closed, or has no session yet
+
+    def is_interruption(self, error: BaseException) -> bool:
+        return isinstance(error, self.dbapi.extensions.QueryCanceledError)
+
     def explain(self, error: BaseException) -> None:
         if isinstance(error, self.dbapi.errors.NoActiveSqlTransaction):
             error.add_note(_HINT)
+
+
+def _reported(connection: Any, name: str) -> bool | None:
+    """What the server has said of its parameter *name*, without asking it again; None: nothing."""
+    value = connection.get_parameter_status(name)
+    return None if value is None else value == "on"

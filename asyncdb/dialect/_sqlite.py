@@ -9,6 +9,11 @@
 - A connection is used by one thread at a time, but not always by the same: ``check_same_thread`` must be off.
 - A connection must not be closed while another thread is inside a call on it: that frees memory in use. `interrupt()`
   is the one call that may come from elsewhere.
+- `interrupt()` ends a statement that runs, but not one that waits for a lock, and is lost on an idle connection. So
+  waiting is done in slices: a connection's own busy time-out is `SLICE`, and what failed for that reason is repeated
+  (`asyncdb.transaction`) for as long as the user's ``timeout``. That is exactly safe for BEGIN, for COMMIT, and for one
+  statement in autocommit. Where user's statements may have to wait within a function, the connection has all of the
+  ``timeout`` (`wait_long`), until `restore`.
 - From Python 3.12 on, a connection's ``autocommit`` decides who begins transactions. The pool's way is the old one,
   `LEGACY_TRANSACTION_CONTROL`; with another, `commit()` may do nothing, or leave the next transaction open.
 - There is no server to lose: no ping, no descriptor to watch.
@@ -16,7 +21,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import threading
 import uuid
 from collections.abc import Mapping
@@ -26,10 +33,13 @@ from urllib.parse import parse_qsl
 
 from sqlalchemy.engine.interfaces import Dialect
 
-from asyncdb.dialect._generic import Driver
-from asyncdb.options import Options
+from asyncdb.dialect._generic import PLAIN, Driver
+from asyncdb.options import CallOptions, Options
 
 __all__ = ["SqliteDriver"]
+
+SLICE = 0.05
+"""Seconds: how soon a call that waits for a lock notices that its caller has gone."""
 
 # sqlite3.connect's parameters in order: more than one positional argument is deprecated from Python 3.13 on.
 _PARAMETERS = (
@@ -43,13 +53,21 @@ _PARAMETERS = (
     "uri",
 )
 _MEMDB_SINCE = (3, 36, 0)  # https://www.sqlite.org/releaselog/3_36_0.html: names beginning with "/" are shared
-_READONLY = 8  # https://www.sqlite.org/rescode.html#readonly; extended codes carry it in their low byte
+# https://www.sqlite.org/rescode.html; extended codes carry these in their low byte
+_BUSY = 5
+_READONLY = 8
+_INTERRUPT = 9
+# Statements that do the same in a transaction. Not VACUUM, PRAGMA, ATTACH, BEGIN and their like.
+_REPEATABLE = re.compile(
+    r"\s*(SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|REINDEX|ANALYZE)\b", re.IGNORECASE
+)
 
 
 class SqliteDriver(Driver):
     """sqlite3, or a module that is a newer build of it (pysqlite3)."""
 
-    rest = float("inf")
+    can_interrupt = True
+    interrupt_again = 0.02
     by_hand = True
     quick = 100e-6  # what takes longer is work of SQLite's own, which several processors can share
     enough = 1
@@ -57,15 +75,24 @@ class SqliteDriver(Driver):
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
         self._begin = "BEGIN IMMEDIATE"
+        self._deferred = False  # it takes no lock: the user's statements do
         self._lent_level: str | None = ""
         self._control: int | None = getattr(dbapi, "LEGACY_TRANSACTION_CONTROL", None)
-        self._in_memory = False
+        self._memory: str | None = None  # the name of the database that the pool's connections share
+        self._altered: set[int] = set()  # by id: connections whose PRAGMAs are not those of the pool's now
         self._anchor: Any = None
         self._anchor_lock = threading.Lock()
 
     # Making and ending connections
 
     def set_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options) -> None:
+        super().set_arguments(args, kwargs, options)
+        if options.good_sql is None:
+            self.rest = math.inf  # there is no server to lose
+
+    def _complete(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]:
         if len(args) > len(_PARAMETERS):
             raise ValueError(f"sqlite3 takes at most {len(_PARAMETERS)} positional arguments: use keywords")
         arguments = {**dict(zip(_PARAMETERS, args, strict=False)), **kwargs}
@@ -83,22 +110,24 @@ class SqliteDriver(Driver):
             self._lent_level = None
         elif level:
             self._begin, self._lent_level = f"BEGIN {level.upper()}", level
+            self._deferred = level.upper() == "DEFERRED"
         arguments.update(check_same_thread=False, isolation_level=None)
         if _is_private(arguments.get("database"), bool(arguments.get("uri"))):
             if self.dbapi.sqlite_version_info < _MEMDB_SINCE:
                 raise ValueError(
                     f"a pool on an in-memory database needs SQLite 3.36, not {self.dbapi.sqlite_version}: use a file"
                 )
-            self._in_memory = True
-            arguments.update(database=f"file:/asyncdb-{uuid.uuid4().hex}?vfs=memdb", uri=True)
-        super().set_arguments((), arguments, options)
+            if self._memory is None:
+                self._memory = f"file:/asyncdb-{uuid.uuid4().hex}?vfs=memdb"
+            arguments.update(database=self._memory, uri=True)
+        return super()._complete((), arguments)
 
-    def connect(self) -> Any:
-        if self._in_memory:
+    def _open(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if self._memory is not None:
             with self._anchor_lock:
                 if self._anchor is None:
-                    self._anchor = super().connect()
-        return super().connect()
+                    self._anchor = super()._open(args, kwargs)
+        return super()._open(args, kwargs)
 
     def dispose(self) -> None:
         with self._anchor_lock:
@@ -110,6 +139,13 @@ class SqliteDriver(Driver):
         self._take_control(connection)
         if connection.isolation_level is not None:  # by cp_openfun
             connection.isolation_level = None
+        self.busy_timeout = _value_of(connection, "busy_timeout") / 1000
+        self.busy_slice = min(self.busy_timeout, SLICE)
+        self._set_busy_timeout(connection, self.busy_slice)
+
+    def close(self, connection: Any) -> None:
+        self._altered.discard(id(connection))
+        super().close(connection)
 
     def _take_control(self, connection: Any) -> None:
         """``autocommit`` back to the pool's way, if a user's function set it. What is open stays open."""
@@ -124,19 +160,45 @@ class SqliteDriver(Driver):
     def autocommit(self, connection: Any) -> None:
         pass  # it always is, between BEGIN and COMMIT excepted
 
-    def begin(self, connection: Any) -> None:
-        try:
-            connection.execute(self._begin)
-        except self.error as error:
-            # A connection with PRAGMA query_only refuses the write lock; reading needs none.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != _READONLY:
-                raise
-            connection.execute("BEGIN")
+    def check_call_options(self, options: CallOptions) -> None:
+        if options.isolation not in (None, "SERIALIZABLE"):
+            raise ValueError(f"SQLite's transactions are SERIALIZABLE, not {options.isolation}: leave isolation out")
+
+    def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
+        if options.readonly is not None:
+            self._set_query_only(connection, options.readonly)
+        if not options.readonly:
+            try:
+                connection.execute(self._begin)
+            except self.error as error:
+                # A connection with PRAGMA query_only refuses the write lock; reading needs none.
+                if _code(error) != _READONLY:
+                    raise
+            else:
+                if self._deferred:
+                    self.wait_long(connection)
+                return
+        self.go_on(connection)
 
     def go_on(self, connection: Any) -> None:
         # Deferred: taking the lock at once would keep every other writer out while the function does something else,
         # and could fail where the function has asked for nothing but a commit, which succeeded.
         connection.execute("BEGIN")
+        self.wait_long(connection)
+
+    def is_busy(self, error: BaseException) -> bool:
+        return isinstance(error, self.error) and _code(error) == _BUSY
+
+    def begin_again(self, connection: Any, statement: object) -> bool:
+        if not isinstance(statement, str) or _REPEATABLE.match(statement) is None:
+            return False
+        connection.execute("BEGIN")
+        return True
+
+    def wait_long(self, connection: Any) -> None:
+        if self.busy_timeout > self.busy_slice:
+            self._altered.add(id(connection))
+            self._set_busy_timeout(connection, self.busy_timeout)
 
     def commit(self, connection: Any) -> None:
         self._take_control(connection)
@@ -154,28 +216,64 @@ class SqliteDriver(Driver):
 
     left_open = in_transaction
 
-    def lend(self, connection: Any) -> None:
+    def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
+        if options.readonly is not None:
+            self._set_query_only(connection, options.readonly)
+        self.wait_long(connection)
         connection.isolation_level = self._lent_level
 
     def session(self, connection: Any) -> object:
-        return (connection.row_factory, connection.text_factory)
+        return (connection.row_factory, connection.text_factory, _value_of(connection, "query_only"))
 
     def restore(self, connection: Any, session: Any) -> None:
-        connection.row_factory, connection.text_factory = session
+        connection.row_factory, connection.text_factory, query_only = session
         self._take_control(connection)
         if connection.isolation_level is not None:
             connection.isolation_level = None  # commits, so only outside a transaction
+        if id(connection) in self._altered:
+            connection.execute(f"PRAGMA query_only = {query_only}")
+            self._set_busy_timeout(connection, self.busy_slice)
+            self._altered.discard(id(connection))
+
+    # PRAGMAs. They take some 2 µs each, so that those that nobody has changed are not set back.
+
+    def _set_query_only(self, connection: Any, on: bool) -> None:
+        self._altered.add(id(connection))
+        connection.execute(f"PRAGMA query_only = {on:d}")
+
+    def _set_busy_timeout(self, connection: Any, seconds: float) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {math.ceil(seconds * 1000)}")
 
     # Health
 
     def is_disconnect(self, error: BaseException, connection: Any) -> bool:
         return isinstance(error, self.error) and self.dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
 
-    def cut(self, connection: Any) -> None:
+    def interrupt(self, connection: Any) -> None:
         try:
             connection.interrupt()
         except self.error:
             pass  # closed meanwhile
+
+    cut = interrupt
+
+    def is_interruption(self, error: BaseException) -> bool:
+        return isinstance(error, self.error) and _code(error) == _INTERRUPT
+
+
+def _value_of(connection: Any, pragma: str) -> int:
+    cursor = connection.cursor()
+    cursor.row_factory = None  # cp_openfun may have set one
+    try:
+        ((value,),) = cursor.execute(f"PRAGMA {pragma}").fetchall()
+    finally:
+        cursor.close()
+    return int(value)
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _is_private(database: Any, uri: bool) -> bool:

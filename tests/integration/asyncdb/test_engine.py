@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session
@@ -428,14 +430,19 @@ def test_a_connection_lost_in_a_commit_of_the_functions_own_is_reported_as_not_k
 def test_a_connection_lost_in_the_second_phase_is_reported_as_not_known(drive: Drive, url: str) -> None:
     async def main() -> None:
         async with Engine.fromURL(url, cp_max=1) as engine:
-            lost = sa.exc.OperationalError("COMMIT PREPARED", None, Exception("gone"), connection_invalidated=True)
+            gone: Exception = (
+                sqlite3.ProgrammingError("Cannot operate on a closed database.")
+                if engine.dialect == "sqlite"
+                else psycopg2.OperationalError("server closed the connection unexpectedly")
+            )
+            lost = sa.exc.OperationalError("COMMIT PREPARED", None, gone)
             refused = sa.exc.OperationalError("COMMIT PREPARED", None, Exception("refused"))
             for error, kind in ((lost, CommitUnknown), (refused, sa.exc.OperationalError)):
 
-                def second_phase(*args: Any, error: Exception = error) -> None:
+                def second_phase(*args: Any, error: sa.exc.DBAPIError = error) -> None:
                     assert engine._shared._current.call is not None
                     assert engine._shared._current.call.committing
-                    raise error
+                    raise error from error.orig
 
                 engine._shared._commit_twophase = second_phase
                 with pytest.raises(kind):
