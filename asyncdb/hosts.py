@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -87,8 +86,7 @@ class ReactorHost:
 
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
-        own_clock = getattr(type(reactor), "seconds", None) is not Reactor.seconds
-        self.seconds: Callable[[], float] = reactor.seconds if own_clock else time.monotonic  # without the detour
+        self.seconds: Callable[[], float] = reactor.seconds
         self.callLater: Callable[..., Timer] = reactor.callLater
         self.callFromThread: Callable[..., None] = reactor.callFromThread
         self.makeDeferred: Callable[[Callable[[Any], object]], Deferred[Any]] = Deferred

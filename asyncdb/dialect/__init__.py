@@ -45,16 +45,23 @@ _DRIVERS: dict[str, Callable[[Any, Dialect], Driver]] = {
 }
 # What a URL that names no driver means. SQLAlchemy's own choice for the first is psycopg 3, from 2.1 on.
 _URL_DRIVERS = {"postgresql": "psycopg2", "postgres": "psycopg2", "mysql": "pymysql", "sqlite": "pysqlite"}
+_OWN = "__asyncdb_driver__"
 _INSTALL = {"psycopg2": "netcore-asyncdb[postgres]"}
 
 
 def load(name: str, dbapi: Any = None) -> Driver:
     """The facts about the DB-API module *name*, which is imported unless it is given.
 
+    A module, or an object in the place of one, may bring its own: ``__asyncdb_driver__``, called with the module,
+    returns a `Driver`.
+
     Raises: MissingDriver: it is not installed; says what to install.
     """
     if dbapi is None:
         dbapi = _import(name)
+    own: Callable[[Any], Driver] | None = getattr(dbapi, _OWN, None)
+    if own is not None:
+        return own(dbapi)
     dialect_name = _DIALECTS.get(name)
     if dialect_name is None:
         return Driver(dbapi)

@@ -2,7 +2,11 @@
 
 A `ScriptedDriver` is given to a pool in place of a module. Left alone, every call succeeds and every statement gives
 the rows of ``driver.rows``. Steps added with `ScriptedDriver.when` raise, block or answer instead. With
-``sockets=True`` each connection has a descriptor, whose other end, the "server", can speak unasked, or go away.
+``sockets=True`` each connection has a descriptor, whose other end, the "server", can speak unasked, or go away. With
+``interruptible=True`` a pool can interrupt what blocks, and see whether a transaction is open, as with psycopg2;
+without, it knows as little of this driver as of any that it has never heard of.
+
+A thread that blocks in a step does not hold up virtual time (`netcore.testing.network`).
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["HANG", "ScriptedConnection", "ScriptedCursor", "ScriptedDriver", "Step"]
+from asyncdb.dialect import Driver
+from netcore.testing.network import heldUp
 
-CALLS = ("connect", "cursor", "execute", "fetchall", "commit", "rollback", "close", "ping")
+__all__ = ["HANG", "ScriptedConnection", "ScriptedCursor", "ScriptedDialect", "ScriptedDriver", "Step"]
+
+CALLS = ("connect", "cursor", "execute", "fetchall", "commit", "rollback", "close", "ping", "interrupt")
 PING = "SELECT 1"  # what SQLAlchemy's generic dialect sends
 
 
@@ -25,7 +32,10 @@ class _Hang:
 
 
 HANG: Any = _Hang()
-"""As a step's action: block, as on a server that does not answer, until the connection is cut or killed."""
+"""As a step's action: block, as on a server that does not answer, until interrupted, cut or killed."""
+
+# Seconds between two looks of a thread that blocks. There is nothing to wait on for an Event and a socket together.
+STEP = 0.005
 
 
 class Warning(Exception):  # PEP 249 calls it so
@@ -33,7 +43,14 @@ class Warning(Exception):  # PEP 249 calls it so
 
 
 class Error(Exception):
-    """PEP 249."""
+    """PEP 249.
+
+    Attributes: *pgcode*, a SQLSTATE, as psycopg2's errors have one.
+    """
+
+    def __init__(self, *args: Any, pgcode: str | None = None) -> None:
+        super().__init__(*args)
+        self.pgcode = pgcode
 
 
 class InterfaceError(Error):
@@ -46,6 +63,13 @@ class DatabaseError(Error):
 
 class OperationalError(DatabaseError):
     """PEP 249."""
+
+
+class QueryCanceled(OperationalError):
+    """What an interrupted call ends in. psycopg2's name for it."""
+
+    def __init__(self, *args: Any, pgcode: str | None = "57014") -> None:
+        super().__init__(*(args or ("canceling statement due to user request",)), pgcode=pgcode)
 
 
 class ProgrammingError(DatabaseError):
@@ -77,6 +101,7 @@ class ScriptedDriver:
     Args:
         sockets: give each connection a descriptor.
         rows: what ``fetchall`` gives, unless a step says otherwise.
+        interruptible: have the pool know more of it: see the attribute ``__asyncdb_driver__``.
     Attributes: *calls*, a Counter of the calls made, by name; *statements*, those executed, in order, with their
         arguments; *connections*, every one made, in order; *rows*.
     Threading: everything in any thread.
@@ -93,9 +118,13 @@ class ScriptedDriver:
     OperationalError = OperationalError
     ProgrammingError = ProgrammingError
     IntegrityError = IntegrityError
+    QueryCanceled = QueryCanceled
 
-    def __init__(self, *, sockets: bool = False, rows: Sequence[Sequence[Any]] = ((1,),)) -> None:
+    def __init__(
+        self, *, sockets: bool = False, rows: Sequence[Sequence[Any]] = ((1,),), interruptible: bool = False
+    ) -> None:
         self.sockets = sockets
+        self.__asyncdb_driver__ = ScriptedDialect if interruptible else None
         self.rows = list(rows)
         self.calls: Counter[str] = Counter()
         self.statements: list[tuple[Any, ...]] = []
@@ -109,17 +138,21 @@ class ScriptedDriver:
         """Arrange what happens at a call. Of several steps for a call, the one added first that still applies is taken.
 
         Args:
-            call: "connect", "cursor", "execute", "fetchall", "commit", "rollback", "close", or "ping" (the execution of
-                ``SELECT 1``).
-            action: an exception, or a class of one: raised. A `threading.Event` or Barrier: waited for. `HANG`: blocks
-                until the connection is cut. A function: called with the call's arguments; what it returns is the
-                call's result if it is not None. A list: the rows of this statement.
+            call: "connect", "cursor", "execute", "fetchall", "commit", "rollback", "close", "ping" (the execution of
+                ``SELECT 1``), or "interrupt".
+            action: an exception, or a class of one: raised (with ``pgcode="57P01"`` it has a SQLSTATE). A
+                `threading.Event`: waited for, unless the connection is interrupted, cut or killed before. A Barrier:
+                waited for. `HANG`: blocks until the connection is interrupted, cut or killed. A function: called with
+                the call's arguments; what it returns is the call's result if it is not None. A list: the rows of this
+                statement.
             times: how many calls it applies to; None: all.
             matching: given the call's arguments, says whether it applies.
-        Raises: ValueError: no such call.
+        Raises: ValueError: no such call; or one that cannot hang, as there is nothing that could be cut.
         """
         if call not in CALLS:
             raise ValueError(f"{call!r} is not one of {', '.join(CALLS)}")
+        if call in ("connect", "interrupt") and action is HANG:
+            raise ValueError(f"{call} uses no connection that could be cut: let it wait for a threading.Event")
         step = Step(call, action, times, matching)
         with self._lock:
             self._steps.append(step)
@@ -129,6 +162,20 @@ class ScriptedDriver:
         """Forget the steps: from now on everything succeeds."""
         with self._lock:
             self._steps.clear()
+
+    def release(self) -> None:
+        """Let go of every thread: forget the steps, set their Events, break their Barriers, kill what hangs."""
+        with self._lock:
+            actions = [step.action for step in self._steps]
+            self._steps.clear()
+        for action in actions:
+            if isinstance(action, threading.Event):
+                action.set()
+            elif isinstance(action, threading.Barrier):
+                action.abort()
+        for connection in list(self.connections):
+            if connection.blocks:
+                connection.kill()
 
     def connect(self, *args: Any, **kwargs: Any) -> ScriptedConnection:
         """PEP 249."""
@@ -152,12 +199,18 @@ class ScriptedDriver:
         action = step.action
         if isinstance(action, BaseException) or (isinstance(action, type) and issubclass(action, BaseException)):
             raise action
-        if isinstance(action, (threading.Event, threading.Barrier)):
-            action.wait()
+        if action is HANG or (isinstance(action, threading.Event) and connection is not None):
+            assert connection is not None  # `when` has seen to it
+            connection._block(None if action is HANG else action)
             return None
-        if action is HANG:
-            assert connection is not None, "only a connection can hang"
-            connection.hang()
+        if isinstance(action, threading.Event):
+            with heldUp(lambda: not action.is_set()):
+                action.wait()
+            return None
+        if isinstance(action, threading.Barrier):
+            with heldUp(lambda: action.n_waiting):  # 0 from the moment that it lets through
+                action.wait()
+            return None
         return action(*args, **kwargs) if callable(action) else action
 
 
@@ -170,16 +223,23 @@ def _applies(step: Step, call: str, args: tuple[Any, ...], kwargs: dict[str, Any
 class ScriptedConnection:
     """A connection of a `ScriptedDriver`'s.
 
-    Attributes: *closed*, whether it was closed or found lost.
+    Attributes: *closed*, whether it was closed or found lost; *in_transaction*, whether something was executed since
+        the last commit or rollback; *blocks*, whether a call on it blocks in a step.
     """
 
     def __init__(self, driver: ScriptedDriver) -> None:
         self.driver = driver
         self.closed = False
+        self.in_transaction = False
+        self.blocks = False
+        self._killed = False
+        self._interrupted = False
+        self._lock = threading.Lock()
         self._client: socket.socket | None = None
         self._server: socket.socket | None = None
         if driver.sockets:
             self._client, self._server = socket.socketpair()
+            self._client.setblocking(False)
 
     def fileno(self) -> int:
         """The descriptor.
@@ -198,68 +258,94 @@ class ScriptedConnection:
     def commit(self) -> None:
         """PEP 249."""
         self._happens("commit")
+        self.in_transaction = False
 
     def rollback(self) -> None:
         """PEP 249."""
         self._happens("rollback")
+        self.in_transaction = False
 
     def close(self) -> None:
         """PEP 249. Closes the descriptors first, whatever the script says."""
-        self.closed = True
-        for end in (self._client, self._server):
-            if end is not None:
-                end.close()
+        self._shut()
         self.driver._happens("close", self, (), {})
+
+    def interrupt(self) -> None:
+        """Have the call that blocks in a step raise QueryCanceled. Where none does, nothing happens: it came too late.
+
+        Threading: any thread, as no other method.
+        """
+        self.driver._happens("interrupt", None, (self,), {})
+        with self._lock:
+            self._interrupted = self.blocks
 
     # For the test, in the part of the server.
 
     def kill(self) -> None:
-        """The server goes away: every further call fails, and one that hangs comes back."""
-        assert self._server is not None, "needs ScriptedDriver(sockets=True)"
-        self._server.close()
+        """The server goes away: every further call fails, and one that blocks comes back."""
+        self._killed = True
+        if self._server is not None:
+            self._server.close()
 
     def say(self) -> None:
-        """The server speaks unasked, as in a NOTIFY; the next ping reads it."""
+        """The server speaks unasked, as in a NOTIFY; the next call reads it."""
         assert self._server is not None, "needs ScriptedDriver(sockets=True)"
         self._server.send(b"!")
 
-    def hang(self) -> None:
-        """Block until the connection is cut or killed.
-
-        Raises: OperationalError, then.
-        """
-        assert self._client is not None, "HANG needs ScriptedDriver(sockets=True)"
-        while self._client.recv(64):
-            pass
-        self._lose()
+    # Inside.
 
     def _happens(self, call: str, *args: Any, **kwargs: Any) -> Any:
         if self.closed:
             raise InterfaceError("the connection is closed")
-        if self._client is not None:
-            self._read()
+        if self._has_ended():
+            self._lose()
         return self.driver._happens(call, self, args, kwargs)
 
-    def _read(self) -> None:
-        assert self._client is not None
-        self._client.setblocking(False)
+    def _block(self, event: threading.Event | None) -> None:
+        """Block until *event* is set.
+
+        Raises: QueryCanceled: interrupted before. OperationalError: cut or killed before.
+        """
+
+        def waits() -> bool:
+            return not (self._interrupted or self._has_ended() or (event is not None and event.is_set()))
+
+        pause = threading.Event() if event is None else event
+        with self._lock:
+            self.blocks, self._interrupted = True, False
+        with heldUp(waits):
+            while waits():
+                pause.wait(STEP)
+        with self._lock:
+            self.blocks, interrupted = False, self._interrupted
+        if event is not None and event.is_set():
+            return
+        if interrupted:
+            raise QueryCanceled
+        self._lose()
+
+    def _has_ended(self) -> bool:
+        """Whether the connection was closed, cut or killed. Reads what the server has said unasked."""
+        if self.closed or self._killed or self._client is None:
+            return self.closed or self._killed
         try:
-            if not self._client.recv(64):
-                self._lose()
+            while data := self._client.recv(64):
+                del data
         except BlockingIOError:
+            return False
+        except OSError:  # closed, or broken
             pass
-        except ConnectionError:
-            self._lose()
-        finally:
-            if not self.closed:
-                self._client.setblocking(True)
+        return True
 
     def _lose(self) -> None:
+        self._shut()
+        raise OperationalError("the server closed the connection")
+
+    def _shut(self) -> None:
         self.closed = True
         for end in (self._client, self._server):
             if end is not None:
                 end.close()
-        raise OperationalError("the server closed the connection")
 
 
 class ScriptedCursor:
@@ -276,8 +362,10 @@ class ScriptedCursor:
         driver = self.connection.driver
         if statement == PING:
             self.connection._happens("ping")
+            self.connection.in_transaction = True
             return
         driver.statements.append((statement, *args))
+        self.connection.in_transaction = True  # whatever comes of it
         rows = self.connection._happens("execute", statement, *args, **kwargs)
         self._rows = driver.rows if rows is None else list(rows)
         self.description = [("column", None, None, None, None, None, None)]
@@ -289,3 +377,31 @@ class ScriptedCursor:
 
     def close(self) -> None:
         """PEP 249."""
+
+
+class ScriptedDialect(Driver):
+    """What a pool knows of a `ScriptedDriver` that is interruptible: as much as of psycopg2."""
+
+    can_interrupt = True
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    left_open = in_transaction
+
+    def interrupt(self, connection: Any) -> None:
+        connection.interrupt()
+
+    def eviction(self, error: BaseException, connection: Any, *options: Any) -> str | None:
+        code = getattr(error, "pgcode", None) or ""
+        known = "shutdown" if code.startswith("57P") else "readonly" if code == "25006" else None
+        return super().eviction(error, connection, *options) or known
+
+    def is_doubtful(self, error: BaseException) -> bool:
+        return False  # `ScriptedConnection.closed` tells
+
+    def is_interruption(self, error: BaseException) -> bool:
+        return isinstance(error, QueryCanceled)
+
+    def cut(self, connection: Any) -> None:
+        connection.kill()

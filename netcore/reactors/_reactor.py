@@ -128,6 +128,8 @@ class Reactor(Events, Calls, Descriptors, Secure, Datagrams, Unix, Resolving, Pr
         self._owns_loop = owns_loop
         self._life = Lifecycle()
         self._turns = Turns(loop)
+        if type(self).seconds is Reactor.seconds:
+            self.seconds = self._turns.timers.seconds  # type: ignore[method-assign]  # the clock itself, called often
         self._events = SystemEvents()
         self._signals = None
         self._reloading = self._reload_again = False

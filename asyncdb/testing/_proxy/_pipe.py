@@ -4,8 +4,8 @@ Invariants:
 
 - What goes through stays in order: bytes, and at most one end (FIN or RST) after them.
 - ``_queue`` is empty unless conditions delay something or a black hole holds it, and takes no more than `LIMIT` bytes
-  and one read. The source is paused while there is nowhere to put what it would send: memory is bounded, and the peer
-  feels what it would feel on a network.
+  and one read. The source is paused while there is nowhere to put what it would send: so memory is bounded, and the
+  peer feels what it would feel on a network.
 - While a black hole is open nothing goes through, neither bytes nor ends.
 - A stream with a gap is never passed on: a pipe in which something was lost says so (``broken``), and its connection is
   reset when the black hole closes.

@@ -37,13 +37,14 @@ What is as on Linux (tcp(7)), and what is simpler:
 * There are no datagrams, UNIX sockets, child processes, or descriptors of one's own: hosts refuse them.
 
 Time stands still while jobs are done in threads, of the reactors' pools (of any `netcore.threadpool.ThreadPool`, in
-fact) or of the loop's executors; of other threads it knows nothing. Threads are not as predictable as the rest.
+fact) or of the loop's executors; of other threads it knows nothing. A thread that waits for what only the test brings
+about says so by `heldUp`. Threads are not as predictable as the rest.
 """
 
 from netcore.testing.network._host import Host
-from netcore.testing.network._loop import VirtualLoop
+from netcore.testing.network._loop import VirtualLoop, heldUp
 from netcore.testing.network._network import FakeNetwork
 from netcore.testing.network._selector import Stalled
 from netcore.testing.network._wire import Connection, Link
 
-__all__ = ["Connection", "FakeNetwork", "Host", "Link", "Stalled", "VirtualLoop"]
+__all__ = ["Connection", "FakeNetwork", "Host", "Link", "Stalled", "VirtualLoop", "heldUp"]

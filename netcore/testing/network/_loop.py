@@ -7,8 +7,9 @@ import math
 import socket
 import threading
 from asyncio.selector_events import BaseSelectorEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack
 
@@ -19,12 +20,32 @@ from netcore.threadpool import _jobs
 if TYPE_CHECKING:
     from netcore.testing.network._host import Host
 
-__all__ = ["VirtualLoop", "current_host"]
+__all__ = ["VirtualLoop", "current_host", "heldUp"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 current_host: ContextVar[Host | None] = ContextVar("current_host", default=None)
+
+_held_up: dict[object, Callable[[], object]] = {}  # threads that wait for what the test alone brings about
+
+
+@contextmanager
+def heldUp(stillWaits: Callable[[], object]) -> Iterator[None]:
+    """Within, the calling thread waits for something that only the test, or time, brings about: so time does not wait
+    for the thread, as it does for others that work, while *stillWaits()* is true.
+
+    *stillWaits* is asked in another thread. It has to be false as soon as what is waited for is there, and not only
+    when the thread has noticed: else time may pass before the thread goes on.
+
+    Threading: a thread that does a job of a `netcore.threadpool.ThreadPool`, or of the loop's executor.
+    """
+    key = object()
+    _held_up[key] = stillWaits
+    try:
+        yield
+    finally:
+        del _held_up[key]
 
 
 class VirtualLoop(BaseSelectorEventLoop):
@@ -98,12 +119,11 @@ class VirtualLoop(BaseSelectorEventLoop):
         self._virtual.wake()
 
     def _threads_work(self) -> bool:
-        if self._jobs:
-            return True
-        if threading.active_count() == 1:
+        if self._jobs == 0 and threading.active_count() == 1:
             return False
         waiting = sum(reactor._owed for reactor in live() if reactor.loop is self)  # threads, for what it is to do
-        return _jobs() > waiting
+        jobs = self._jobs + _jobs()  # before it is asked who is held up: who ends meanwhile counts as working, then
+        return jobs > waiting + sum(1 for still_waits in list(_held_up.values()) if still_waits())
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts

@@ -95,7 +95,7 @@ def world() -> Iterator[World]:
         assert world.proxy.standing == 0
 
 
-# ----------------------------------------------------------------------------------------------------------- no fault
+# ------------------------------------------------------------------------------------------------------------- no fault
 
 
 def test_what_is_sent_goes_through_and_is_counted(world: World) -> None:
@@ -206,7 +206,7 @@ def test_refused_is_who_comes_until_it_heals_at_the_same_port(world: World) -> N
     assert world.proxy.connections == 2
 
 
-# ------------------------------------------------------------------------------------------------------ the black hole
+# ------------------------------------------------------------------------------------------------------- the black hole
 
 
 def test_a_black_hole_holds_what_is_sent_until_it_heals(world: World) -> None:
@@ -303,7 +303,7 @@ def test_a_fault_can_be_for_those_that_exist_or_for_those_that_come(world: World
     assert (one.heard, three.heard) == (b"hello", b"")
 
 
-# ---------------------------------------------------------------------------------------------------- delays, in seconds
+# --------------------------------------------------------------------------------------------------- delays, in seconds
 
 
 def test_latency_delays_everything_in_its_order(world: World) -> None:
@@ -397,7 +397,7 @@ def test_closing_a_proxy_leaves_nothing_that_was_delayed(world: World) -> None:
         world.connect()
 
 
-# ------------------------------------------------------------------------------------------------------------ truncating
+# ----------------------------------------------------------------------------------------------------------- truncating
 
 
 @pytest.mark.parametrize(("how", "reason"), [("reset", ConnectionLost), ("close", ConnectionDone)])
@@ -436,7 +436,7 @@ def test_each_connection_has_its_own_number_of_bytes_and_healing_ends_it(world: 
     assert one.heard == b"abcdef"
 
 
-# ---------------------------------------------------------------------------------------------------------------- misuse
+# --------------------------------------------------------------------------------------------------------------- misuse
 
 
 def test_wrong_arguments_are_refused(world: World) -> None:
