@@ -64,12 +64,12 @@ class Store:
         Raises: ValueError, ImportError: there cannot be such a store.
         """
         options: dict[str, Any] = {
-            "cp_timeout": limits.wait,
+            "cp_wait_timeout": limits.wait,
             "cp_connect_timeout": limits.connect,
             "cp_max_waiting": limits.clients,
         }
         if not patient:
-            options["cp_query_timeout"] = limits.run
+            options["cp_timeout"] = limits.wait + limits.run
         kind, _, driver = url.partition(":")[0].partition("+")
         if kind in {"postgresql", "postgres"} and driver in {"", "psycopg2", "psycopg"}:
             options.update(KEEPALIVE)
