@@ -66,6 +66,7 @@ class Store:
         options: dict[str, Any] = {
             "cp_wait_timeout": limits.wait,
             "cp_connect_timeout": limits.connect,
+            "cp_check_timeout": limits.connect,
             "cp_max_waiting": limits.clients,
         }
         if not patient:
