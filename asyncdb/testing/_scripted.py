@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from asyncdb.dialect import Driver
 from netcore.testing.network import heldUp
@@ -101,7 +102,7 @@ class ScriptedDriver:
     Args:
         sockets: give each connection a descriptor.
         rows: what ``fetchall`` gives, unless a step says otherwise.
-        interruptible: have the pool know more of it: see the attribute ``__asyncdb_driver__``.
+        interruptible: have pools know it well, by a `ScriptedDialect`; else as little as any module that is unknown.
     Attributes: *calls*, a Counter of the calls made, by name; *statements*, those executed, in order, with their
         arguments; *connections*, every one made, in order; *rows*.
     Threading: everything in any thread.
@@ -130,6 +131,7 @@ class ScriptedDriver:
         self.statements: list[tuple[Any, ...]] = []
         self.connections: list[ScriptedConnection] = []
         self._steps: list[Step] = []
+        self._arranged: list[Step] = []  # those that were cleared, too: threads may be in them still
         self._lock = threading.Lock()
 
     def when(
@@ -140,11 +142,10 @@ class ScriptedDriver:
         Args:
             call: "connect", "cursor", "execute", "fetchall", "commit", "rollback", "close", "ping" (the execution of
                 ``SELECT 1``), or "interrupt".
-            action: an exception, or a class of one: raised (with ``pgcode="57P01"`` it has a SQLSTATE). A
-                `threading.Event`: waited for, unless the connection is interrupted, cut or killed before. A Barrier:
-                waited for. `HANG`: blocks until the connection is interrupted, cut or killed. A function: called with
-                the call's arguments; what it returns is the call's result if it is not None. A list: the rows of this
-                statement.
+            action: an exception, or a class of one: raised (with ``pgcode="57P01"`` it has a SQLSTATE). `HANG`: blocks
+                until the connection is interrupted, cut or killed. A `threading.Event`: waited for, whatever becomes of
+                the connection, unless it is interrupted. A Barrier: waited for. A function: called with the call's
+                arguments; what it returns is the call's result if it is not None. A list: the rows of this statement.
             times: how many calls it applies to; None: all.
             matching: given the call's arguments, says whether it applies.
         Raises: ValueError: no such call; or one that cannot hang, as there is nothing that could be cut.
@@ -156,6 +157,7 @@ class ScriptedDriver:
         step = Step(call, action, times, matching)
         with self._lock:
             self._steps.append(step)
+            self._arranged.append(step)
         return step
 
     def clear(self) -> None:
@@ -166,13 +168,13 @@ class ScriptedDriver:
     def release(self) -> None:
         """Let go of every thread: forget the steps, set their Events, break their Barriers, kill what hangs."""
         with self._lock:
-            actions = [step.action for step in self._steps]
             self._steps.clear()
-        for action in actions:
-            if isinstance(action, threading.Event):
-                action.set()
-            elif isinstance(action, threading.Barrier):
-                action.abort()
+            arranged, self._arranged = self._arranged, []
+        for step in arranged:
+            if isinstance(step.action, threading.Event):
+                step.action.set()
+            elif isinstance(step.action, threading.Barrier):
+                step.action.abort()
         for connection in list(self.connections):
             if connection.blocks:
                 connection.kill()
@@ -199,13 +201,15 @@ class ScriptedDriver:
         action = step.action
         if isinstance(action, BaseException) or (isinstance(action, type) and issubclass(action, BaseException)):
             raise action
-        if action is HANG or (isinstance(action, threading.Event) and connection is not None):
+        if action is HANG:
             assert connection is not None  # `when` has seen to it
-            connection._block(None if action is HANG else action)
-            return None
+            connection.hang()
         if isinstance(action, threading.Event):
-            with heldUp(lambda: not action.is_set()):
-                action.wait()
+            if connection is not None:
+                connection._wait(action)
+            else:
+                with heldUp(lambda: not action.is_set()):
+                    action.wait()
             return None
         if isinstance(action, threading.Barrier):
             with heldUp(lambda: action.n_waiting):  # 0 from the moment that it lets through
@@ -282,7 +286,7 @@ class ScriptedConnection:
     # For the test, in the part of the server.
 
     def kill(self) -> None:
-        """The server goes away: every further call fails, and one that blocks comes back."""
+        """The server goes away: every further call fails, and one that hangs comes back."""
         self._killed = True
         if self._server is not None:
             self._server.close()
@@ -291,6 +295,15 @@ class ScriptedConnection:
         """The server speaks unasked, as in a NOTIFY; the next call reads it."""
         assert self._server is not None, "needs ScriptedDriver(sockets=True)"
         self._server.send(b"!")
+
+    def hang(self) -> NoReturn:
+        """Block, as `HANG` does.
+
+        Raises: QueryCanceled: interrupted. OperationalError: cut or killed.
+        """
+        if self._block(self._has_ended, time.sleep):
+            raise QueryCanceled
+        self._lose()
 
     # Inside.
 
@@ -301,28 +314,25 @@ class ScriptedConnection:
             self._lose()
         return self.driver._happens(call, self, args, kwargs)
 
-    def _block(self, event: threading.Event | None) -> None:
-        """Block until *event* is set.
+    def _wait(self, event: threading.Event) -> None:
+        """Block until *event* is set. Raises: QueryCanceled: interrupted before."""
+        if self._block(event.is_set, event.wait) and not event.is_set():
+            raise QueryCanceled
 
-        Raises: QueryCanceled: interrupted before. OperationalError: cut or killed before.
-        """
+    def _block(self, over: Callable[[], bool], pause: Callable[[float], object]) -> bool:
+        """Block until *over* says so, or interrupted. Returns whether it was interrupted."""
 
         def waits() -> bool:
-            return not (self._interrupted or self._has_ended() or (event is not None and event.is_set()))
+            return not (self._interrupted or over())
 
-        pause = threading.Event() if event is None else event
         with self._lock:
             self.blocks, self._interrupted = True, False
         with heldUp(waits):
             while waits():
-                pause.wait(STEP)
+                pause(STEP)
         with self._lock:
-            self.blocks, interrupted = False, self._interrupted
-        if event is not None and event.is_set():
-            return
-        if interrupted:
-            raise QueryCanceled
-        self._lose()
+            self.blocks = False
+            return self._interrupted
 
     def _has_ended(self) -> bool:
         """Whether the connection was closed, cut or killed. Reads what the server has said unasked."""
@@ -337,7 +347,7 @@ class ScriptedConnection:
             pass
         return True
 
-    def _lose(self) -> None:
+    def _lose(self) -> NoReturn:
         self._shut()
         raise OperationalError("the server closed the connection")
 

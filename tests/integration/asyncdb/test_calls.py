@@ -476,19 +476,6 @@ def test_connecting_is_tried_again_and_told_once(drive: Drive, caplog: pytest.Lo
     ]
 
 
-def test_a_database_that_stays_away_is_the_cause_of_the_deadline(drive: Drive) -> None:
-    driver = ScriptedDriver()
-    driver.when("connect", driver.OperationalError("connection refused"))
-
-    async def main() -> None:
-        async with pool_on(driver, cp_timeout=0.05) as pool:
-            with pytest.raises(DeadlineExceeded, match="connection refused") as caught:
-                await pool.runQuery("select")
-            assert isinstance(caught.value.__cause__, driver.OperationalError)
-
-    drive(main)
-
-
 @pytest.mark.parametrize("error", [TypeError("unexpected keyword"), ScriptedDriver.ProgrammingError("invalid dsn")])
 def test_wrong_connect_arguments_fail_every_waiting_call_at_once(drive: Drive, error: Exception) -> None:
     driver = ScriptedDriver()
@@ -500,21 +487,6 @@ def test_wrong_connect_arguments_fail_every_waiting_call_at_once(drive: Drive, e
             assert [failure.value for _, failure in results] == [error, error]
 
     drive(main)
-
-
-def test_an_attempt_that_hangs_is_given_up_and_its_late_connection_closed(drive: Drive) -> None:
-    driver = ScriptedDriver()
-    gate = threading.Event()
-    driver.when("connect", gate, times=1)
-
-    async def main() -> None:
-        async with pool_on(driver, cp_max=1, cp_connect_timeout=0.05) as pool:
-            assert await pool.runQuery("select") == [(1,)]
-            assert driver.calls["connect"] == 2
-            gate.set()
-
-    drive(main)
-    assert driver.calls["close"] == 2
 
 
 def test_a_system_without_threads_is_waited_for(drive: Drive, monkeypatch: pytest.MonkeyPatch, logged: Any) -> None:

@@ -18,7 +18,6 @@ from asyncdb.testing import ScriptedDriver
 from netcore.defer import CancelledError
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive, runAsyncio
-from tests.integration.asyncdb.test_calls import reached
 
 # Thousands of steps of sqlite's between two calls of a Python function: interrupted in the middle.
 ENDLESS = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT count(tick(x)) FROM t"
@@ -173,22 +172,6 @@ def test_a_loan_cancelled_as_it_is_made_leaves_the_connection_to_those_after_it(
                 await pool.disconnect(got)
             assert await pool.runQuery("select") == [(1,)]
             assert driver.calls["close"] == 0
-
-    drive(main)
-
-
-def test_giving_back_is_answered_when_the_reset_takes_too_long(drive: Drive) -> None:
-    driver = ScriptedDriver(sockets=True)
-
-    async def main() -> None:
-        async with ConnectionPool(driver, cp_max=1, cp_connect_timeout=0.05) as pool:
-            connection = await pool.connect()
-            gate = threading.Event()
-            step = driver.when("rollback", gate, times=1)  # not even a cut brings this thread back
-            given_back = pool.disconnect(connection)
-            await reached(step)
-            assert await given_back is None
-            gate.set()
 
     drive(main)
 

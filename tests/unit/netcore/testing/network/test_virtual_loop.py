@@ -15,7 +15,7 @@ import netcore
 from netcore.defer import Deferred
 from netcore.reactors import Reactor
 from netcore.task import LoopingCall, deferLater
-from netcore.testing.network import Stalled, VirtualLoop, _selector
+from netcore.testing.network import Stalled, VirtualLoop, _selector, heldUp
 from netcore.threads import blockingCallFromThread, deferToThread
 
 
@@ -147,6 +147,28 @@ def test_time_stands_still_while_an_executor_works(runner: asyncio.Runner) -> No
         return result, loop.time()
 
     assert runner.run(main()) == ("done", 0.0)
+
+
+def test_time_goes_on_beside_a_thread_that_is_held_up_and_waits_when_it_no_longer_is(runner: asyncio.Runner) -> None:
+    gate = threading.Event()
+
+    def work() -> str:
+        with heldUp(lambda: not gate.is_set()):
+            assert gate.wait(20)
+        return "done"
+
+    async def main() -> tuple[str, float]:
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(None, work)
+        await asyncio.sleep(3600)
+        assert not working.done()
+        gate.set()
+        later = asyncio.ensure_future(asyncio.sleep(3600))
+        result = await working
+        later.cancel()
+        return result, loop.time()
+
+    assert runner.run(main()) == ("done", 3600.0)
 
 
 def test_a_thread_that_does_not_end_is_told(runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
