@@ -285,6 +285,8 @@ class Crew(Steps):
         return done
 
     def _look_idle(self) -> None:
+        if self._when_quiet:
+            self._tell_quiet()
         if self._when_idle and not self.core.outstanding and not self._delivery.results:
             self._tell_idle()
 
