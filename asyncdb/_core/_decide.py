@@ -22,7 +22,7 @@ import math
 from asyncdb._core._crowd import STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
-from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance
+from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance, illegal
 from asyncdb._core._tally import BATCH
 from asyncdb._core._timing import Timed
 from asyncdb._core._told import closed_while_queued, not_ready, overloaded, overloaded_by
@@ -33,6 +33,7 @@ __all__ = ["Core"]
 # Bound once: a global is read faster than an attribute of an enum class.
 _BUSY, _ABANDONED = EntryState.BUSY, EntryState.ABANDONED
 _RUNNING, _DONE = JobState.RUNNING, JobState.DONE
+_LOSABLE = (_BUSY, EntryState.CHECKING, EntryState.RESETTING)
 _NEVER = math.inf
 
 
@@ -148,7 +149,8 @@ class Core(Timed[E, J]):
     def finished(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended and the connection is clean. With jobs waiting, ``entry.job`` is the next one already."""
         job = entry.job
-        assert job is not None
+        if job is None:
+            raise illegal("finished", entry)
         started = job.started
         took = now - started
         self._ran.append(took)
@@ -171,12 +173,13 @@ class Core(Timed[E, J]):
             # STARTED, without looking it up (a third of what the worker adds to its statement).
             job.state = _DONE
             entry.job = job = queue.pop()
-            usual = self._usual
-            if usual and usual[0] is job:
-                usual.popleft()
-            elif queue.others:
-                self._waits.tidy(queue.alive)
             job.state = _RUNNING
+            usual = self._usual
+            if usual:
+                if usual[0] is job:
+                    usual.popleft()
+                else:
+                    self._waits.tidy(queue.alive)
             job.started = now
             return None
         advance(job, JobEvent.FINISHED)
@@ -200,16 +203,19 @@ class Core(Timed[E, J]):
 
     def failed(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that says nothing against the connection, which is clean."""
+        orders = self.finished(entry, now)
         self.tally.failed += 1
-        return self.finished(entry, now)
+        return orders
 
     def distrusted(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that may have cost the connection: check it before anybody gets it."""
         job = entry.job
-        assert job is not None
+        if job is None:
+            raise illegal("distrusted", entry)
         self.tally.failed += 1
         advance(job, JobEvent.FINISHED)
         entry.job = None
+        entry.since = now
         if entry.state is not _ABANDONED:
             self._check(entry, now)
         return None
@@ -221,8 +227,11 @@ class Core(Timed[E, J]):
             reason: "lost", "shutdown", "check": others may be lost as well. "readonly": they all are of no use.
                 "unclean": it is the only one.
         """
+        late = entry.state is _ABANDONED  # its loss was counted already
+        if not late and entry.state not in _LOSABLE:
+            raise illegal("lost", entry)
         orders: Orders[E, J] = Orders()
-        if entry.state is not _ABANDONED:
+        if not late:
             if not self.closing:
                 self.tally.evictions[reason] += 1
             if reason == "readonly":
@@ -253,13 +262,13 @@ class Core(Timed[E, J]):
         """A connection was made and prepared."""
         if entry.state is _ABANDONED:
             return None
-        self.tally.connected += 1
         self._move(entry, EntryEvent.CONNECTED)
+        self.tally.connected += 1
         self._upkeep.begin(entry, now)
         entry.since = entry.proven = now
         orders: Orders[E, J] = Orders(recovered=self.outage.succeeded())
-        self._look_ready(orders)
         self._settle(entry, now)
+        self._look_ready(orders)  # now: it may have had to be replaced already
         self._match(orders, now)
         return orders
 
@@ -269,8 +278,10 @@ class Core(Timed[E, J]):
         Retried while jobs wait if that can help, or if other connections live, which will serve them; else every
         waiting job hears *error*.
         """
-        orders: Orders[E, J] = Orders()
         late = entry.state is _ABANDONED  # its time-out was counted already
+        if not late and entry.state is not EntryState.CONNECTING:
+            raise illegal("connect_failed", entry)
+        orders: Orders[E, J] = Orders()
         self._end(entry, now)
         if not late and (retryable or self._standing()):
             self._count_failure(error, orders, now)
@@ -291,13 +302,13 @@ class Core(Timed[E, J]):
             return None
         self._move(entry, EntryEvent.CHECKED)
         entry.proven = now
-        self._settle(entry, now)
-        return None
+        return self._freed(entry, now)
 
     def suspected(self, entry: E, now: float) -> Orders[E, J] | None:
         """Before anything was sent for its job, the connection turned out to need a check."""
         job = entry.job
-        assert job is not None
+        if job is None:
+            raise illegal("suspected", entry)
         wanted = job.state is _RUNNING
         advance(job, JobEvent.REQUEUED)
         entry.job = None
@@ -325,7 +336,8 @@ class Core(Timed[E, J]):
     def lent(self, entry: E, now: float) -> bool:
         """The connection is ready for the caller of `connect()`. False: the caller is gone, and nothing has changed."""
         job = entry.job
-        assert job is not None
+        if job is None:
+            raise illegal("lent", entry)
         if entry.state is _ABANDONED or job.state is JobState.ABANDONED:
             return False
         advance(job, JobEvent.FINISHED)
@@ -345,18 +357,31 @@ class Core(Timed[E, J]):
 
     def forsaken(self, entry: E) -> Orders[E, J]:
         """Nobody will give back a connection that was lent, and it must not be used again."""
+        if entry.state is not EntryState.LENT:
+            raise illegal("forsaken", entry)
         entry.reason = "unclean"
         self._retire(entry)
         return Orders(carry=[entry])
 
     def cleaned(self, entry: E, now: float, answered: bool) -> Orders[E, J] | None:
         """A connection given back was reset. *answered*: for that the server had to be asked."""
-        if entry.state is not _ABANDONED:
-            self._move(entry, EntryEvent.FINISHED)
-            if answered:
-                entry.proven = now
-            self._settle(entry, now)
-        return None
+        if entry.state is _ABANDONED:
+            return None
+        if entry.state is not EntryState.RESETTING:
+            raise illegal("cleaned", entry)
+        self._move(entry, EntryEvent.FINISHED)
+        if answered:
+            entry.proven = now
+        return self._freed(entry, now)
+
+    def _freed(self, entry: E, now: float) -> Orders[E, J] | None:
+        """An entry that somebody may have counted on is free."""
+        self._settle(entry, now)
+        if not self.queue.alive or entry.state is not EntryState.CLOSING:
+            return None
+        orders: Orders[E, J] = Orders()
+        self._match(orders, now)  # it had to be replaced: who waits needs another one
+        return orders
 
     def _look_ready(self, orders: Orders[E, J]) -> None:
         if self._ready_wanted and self._standing() >= self._min:

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import math
+import sys
 from bisect import insort
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -84,7 +85,8 @@ class Ground(Generic[E, J]):
         self._timeout = math.inf if options.timeout is None else options.timeout
         self._wait_timeout = math.inf if options.wait_timeout is None else options.wait_timeout
         self._make_entry = make_entry
-        self._rest = rest
+        # Finite, so that one that may be lost, proven minus infinity ago, is checked whatever the rest.
+        self._rest = min(rest, sys.float_info.max)
         self._crowd = crowd
         self._again = again
 
@@ -163,11 +165,11 @@ class Ground(Generic[E, J]):
     def _take(self) -> J:
         """The job whose turn it is, out of the queue."""
         job = self.queue.pop()
-        usual = self._waits.usual
+        usual = self._usual
+        if usual and usual[0] is not job:
+            self._waits.tidy(self.queue.alive)
         if usual and usual[0] is job:
             usual.popleft()
-        elif self.queue.others:
-            self._waits.tidy(self.queue.alive)
         return job
 
     def _start(self, entry: E, job: J, now: float) -> None:
@@ -224,6 +226,10 @@ class Ground(Generic[E, J]):
         if entry.job is not None:
             advance(entry.job, JobEvent.FINISHED)
             entry.job = None
+
+    def _room_astray(self) -> bool:
+        """Whether one more thread may be stuck."""
+        return len(self.strays) < self._max
 
     def _abandon(self, entry: E, reason: str) -> None:
         if entry.state is not _CONNECTING and not self.closing:
@@ -288,7 +294,10 @@ class Ground(Generic[E, J]):
         """Whether one more call than ``cp_max_waiting`` will find a connection that no one else waits for."""
         if self._held_up:
             return False
-        more = 0 if self.outage.failures else self._max - len(self.entries)
+        count = self._counts
+        more = self._max - len(self.entries) + count[EntryState.CLOSING]
+        if self.outage.failures:  # for one that waits there will be an attempt
+            more = min(more, 1 - count[_CONNECTING])
         return bool(self._idle) or self.queue.alive < self._max_waiting + self._coming() + more
 
     def _wants_more(self) -> bool:
@@ -304,22 +313,33 @@ class Ground(Generic[E, J]):
         """Bring waiting jobs and connections together: resting ones first, then a new one."""
         if self._held_up:
             return
-        idle = self._idle
-        while self.queue.alive and idle:
-            entry = idle[-1]
+        if self._idle and self.queue.alive:
+            self._use_idle(orders, now)
+        if self._wants_more() and self._may_grow(now):
+            self._grow(orders, now)
+
+    def _use_idle(self, orders: Orders[E, J], now: float) -> None:
+        """Jobs wait, and connections rest: those known good are given one each, then others are checked for the rest.
+
+        Others are checked though a new one is being made: that takes longer.
+        """
+        idle, queue = self._idle, self.queue
+        for entry in reversed(idle.copy()):
+            if not queue.alive:
+                return
             if now >= entry.expires:
                 self._retire(entry)
             elif now - entry.proven <= self._rest:
                 self._move(entry, EntryEvent.ASSIGNED)
                 self._start(entry, self._take(), now)
-            elif self._coming() < self.queue.alive:
-                self._check(entry, now)
             else:
-                break
-            idle.pop()
+                continue
+            idle.remove(entry)
             orders.carry.append(entry)
-        if self._wants_more() and self._may_grow(now):
-            self._grow(orders, now)
+        while idle and self._coming() - self._counts[_CONNECTING] < queue.alive:
+            entry = idle.pop()
+            self._check(entry, now)
+            orders.carry.append(entry)
 
     def _grow(self, orders: Orders[E, J], now: float) -> None:
         entry = self._make_entry()
@@ -328,9 +348,6 @@ class Ground(Generic[E, J]):
         self._counts[_CONNECTING] += 1
         self.entries.add(entry)
         orders.carry.append(entry)
-        if self._spare():  # those at rest are not all needed any more
-            for resting in self._idle:
-                self._note(self._upkeep.next(resting, True))
 
     def _crowded(self, now: float, besides: E | None = None) -> bool:
         """Whether those at work, *besides* not counted, will sooner take what waits than another thread could."""
@@ -385,7 +402,7 @@ class Ground(Generic[E, J]):
 
     def _cut_loose(self, entry: E, orders: Orders[E, J]) -> None:
         """Do without an entry whose statement does not stop, if there may be one more thread that is stuck."""
-        if len(self.strays) < self._max:
+        if self._room_astray():
             self._abandon(entry, "cancelled")
             orders.cut.append(entry)
 

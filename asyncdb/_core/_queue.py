@@ -107,6 +107,11 @@ class JobQueue(Generic[J]):
         self.alive -= 1
         if job.lane != NORMAL:
             self.others -= 1
+            if not self.others:
+                self._passed_over = 0
+                for lane in self._lanes:
+                    if lane is not self._normal:
+                        lane.clear()  # the dead: as long as nobody waits there, nobody looks there
         if job.caller is not None:
             left = self._callers[job.caller] - 1
             if left:

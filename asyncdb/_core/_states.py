@@ -24,6 +24,7 @@ __all__ = [
     "JobEvent",
     "JobState",
     "advance",
+    "illegal",
     "move",
 ]
 
@@ -158,6 +159,11 @@ class IllegalTransition(AssertionError):
     """An event that cannot happen in this state: a mistake in asyncdb. Nothing was changed."""
 
 
+def illegal(event: str, entry: Entry) -> IllegalTransition:
+    """The error for *event*, which does not go with what *entry* does."""
+    return IllegalTransition(f"{event} for a connection in state {entry.state.name}")
+
+
 def move(entry: Entry, event: EntryEvent) -> EntryState:
     """Take *entry* to the state that follows on *event*, and return that state.
 
@@ -165,7 +171,7 @@ def move(entry: Entry, event: EntryEvent) -> EntryState:
     """
     target = _ENTRY_NEXT[entry.state][event]
     if target is None:
-        raise IllegalTransition(f"{event.name} for a connection in state {entry.state.name}")
+        raise illegal(event.name, entry)
     entry.state = target
     return target
 

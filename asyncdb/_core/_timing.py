@@ -48,7 +48,7 @@ class Timed(Ground[E, J]):
             if state in _UNDER_WAY:
                 # The bound on threads that may be stuck: with as many astray as there may be connections, the next one
                 # keeps its place among the entries until one of them comes back.
-                if entry.deadline <= now and len(self.strays) < self._max:
+                if entry.deadline <= now and self._room_astray():
                     self._time_out(entry, orders, now)
             elif state is _BUSY:
                 self._expire_running(entry, orders, now)
@@ -71,19 +71,19 @@ class Timed(Ground[E, J]):
         if self.drained:
             return math.inf
         moments = [self._waits.earliest()]
-        stray_room = len(self.strays) < self._max
+        room_astray = self._room_astray()
         spare = self._spare()
         for entry in self.entries:
             state, job = entry.state, entry.job
             if state in _UNDER_WAY:
-                if stray_room:
+                if room_astray:
                     moments.append(entry.deadline)
             elif state is _BUSY and job is not None:
                 if job.state is _RUNNING:
                     moments.append(job.deadline)
                 else:
                     moments.append(entry.again)
-                    if stray_room:
+                    if room_astray:
                         moments.append(entry.deadline)
                 if entry.reported != job.sequence:
                     moments.append(job.started + self._leak_after)
@@ -118,7 +118,7 @@ class Timed(Ground[E, J]):
         job = entry.job
         assert job is not None
         if job.state is not _RUNNING:
-            if now >= entry.deadline:
+            if now >= entry.deadline and self._room_astray():
                 self._cut_loose(entry, orders)
             elif now >= entry.again and self._again is not None:
                 self._interrupt(entry, job, orders, now, self._again)
@@ -150,6 +150,8 @@ class Timed(Ground[E, J]):
 
     def _count_failure(self, error: BaseException, orders: Orders[E, J], now: float) -> None:
         self.tally.connect_failures += 1
+        if self.closing:
+            return  # nobody will try again
         if self.outage.failed(error, now):
             orders.outage = error
         self._note(self.outage.retry_at)

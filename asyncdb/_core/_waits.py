@@ -37,12 +37,16 @@ class Waits(Generic[J]):
         self._others: list[tuple[float, int, J]] = []
 
     def tidy(self, alive: int) -> None:
-        """A job left from the middle; *alive* jobs wait. Those before which nobody waits are taken out at once."""
+        """One that was not the first waits no longer; *alive* jobs wait. The dead at the head are taken out at once:
+        else whoever takes the first out of the queue would not find it at the head, and all after it would stay."""
+        if not alive:
+            self.clear()
+            return
         usual = self.usual
-        if len(usual) > 2 * alive + SPARE:
-            living = [job for job in usual if job.state is _WAITING]
-            usual.clear()
-            usual.extend(living)
+        while usual and usual[0].state is not _WAITING:
+            usual.popleft()
+        if len(usual) + len(self._others) > 2 * alive + SPARE:
+            self._drop_dead()
 
     def add(self, job: J, alive: int) -> None:
         """*job*, whenever its patience ends."""
@@ -50,8 +54,15 @@ class Waits(Generic[J]):
             return
         heapq.heappush(self._others, (job.patience, job.sequence, job))
         if len(self._others) > 2 * alive + SPARE:
-            self._others = [item for item in self._others if item[2].state is _WAITING]
-            heapq.heapify(self._others)
+            self._drop_dead()
+
+    def _drop_dead(self) -> None:
+        usual = self.usual
+        living = [job for job in usual if job.state is _WAITING]
+        usual.clear()
+        usual.extend(living)
+        self._others = [item for item in self._others if item[2].state is _WAITING]
+        heapq.heapify(self._others)
 
     def earliest(self) -> float:
         """When the first of them runs out; infinity if none does."""
