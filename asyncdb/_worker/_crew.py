@@ -66,8 +66,8 @@ class Crew(Steps):
         self._make_deferred = host.makeDeferred
         self.loop = host.loop  # where calls may be made
         self.inherited = False
-        # As many threads as entries may need, as many again as may be stuck with abandoned ones, and one for each of
-        # both that is being interrupted: so the stuck ones never starve the others, and there is a bound. A thread is
+        # As many threads as entries may need, as many again as may be stuck with abandoned ones, and as many as both
+        # together for interrupting: so the stuck ones never starve the others, and there is a bound. A thread is
         # started only when there is work and none is idle.
         self._threads = ThreadPool(0, 4 * options.max, name)
         self._threads.start()
@@ -178,6 +178,8 @@ class Crew(Steps):
 
     def _tell_ready(self, reason: BaseException | None) -> None:
         for done in list(self._when_ready):
+            if done not in self._when_ready:
+                continue  # cancelled, by who was told before
             self._forget_ready(done)
             if reason is None:
                 done.callback(None)
@@ -285,10 +287,11 @@ class Crew(Steps):
         return done
 
     def _look_idle(self) -> None:
-        if self._when_quiet:
-            self._tell_quiet()
+        """After whatever may have ended the last call."""
         if self._when_idle and not self.core.outstanding and not self._delivery.results:
             self._tell_idle()
+        if self._when_quiet:
+            self._tell_quiet()
 
     def _tell_idle(self) -> None:
         waiting, self._when_idle = self._when_idle, []
@@ -373,6 +376,7 @@ class Crew(Steps):
             orders = self.core.expire(self._seconds())
         self._carry_out(orders)
         self._arm_if_needed()
+        self._look_idle()
 
     # -------------------------------------------------------------------------------------------- orders, any thread
 
@@ -411,9 +415,11 @@ class Crew(Steps):
             # A moment later it may have come back, and be somebody else's: then there is nothing to interrupt.
             if slot.interrupting or not slot.cuttable or slot.state is not EntryState.BUSY:
                 return
-            if job is None or not job.interrupted or job.committing:
+            if job is None or not job.interrupted or job.committing or self._interrupters >= 2 * self._options.max:
                 return
-            slot.interrupting = True
+            # Dirty even if the statement has ended: what comes late hits whatever is sent next.
+            slot.interrupting = slot.dirty = True
+            self._interrupters += 1
         try:
             self._threads.callInThread(self._interrupt, slot, connection)
         except RuntimeError as error:  # the system has no more threads to give: it is tried again, and cut at last

@@ -73,6 +73,7 @@ class Steps:
         crowd = Crowd(driver.quick, driver.enough)
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)
+        self._interrupters = 0  # threads that tell a statement to stop
         self._few = options.max  # with no more calls waiting, a thread may soon have none
         self._steps: list[Callable[[Slot], EntryState | None] | None] = [None] * len(EntryState)
         self._steps[EntryState.CONNECTING] = self._connect
@@ -207,8 +208,11 @@ class Steps:
             if call is None or call.task.foreign or not call.options.plain:
                 driver.restore(connection, slot.session)
         except Exception as error:
-            if not driver.is_disconnect(error, connection):
-                logger.warning("pool %s: rolling back failed, the connection is closed: %s", self._name, error)
+            if driver.is_disconnect(error, connection):
+                return False
+            if slot.dirty:  # an interrupt has hit this: it is done again when that is over
+                return True
+            logger.warning("pool %s: rolling back failed, the connection is closed: %s", self._name, error)
             return False
         return True
 
@@ -234,6 +238,9 @@ class Steps:
             return self._failed_to_connect(slot, error.with_traceback(None), driver.is_retryable(error))
         with self._lock:
             slot.connection, slot.cuttable = connection, True
+            late = slot.state is not EntryState.CONNECTING
+        if late:  # nobody would cut it any more, should it hang in what follows
+            return slot.state
         opened = self._openfun is None
         try:
             if self._openfun is not None:
@@ -287,6 +294,7 @@ class Steps:
     def _interrupted(self, slot: Slot) -> None:
         with self._lock:
             slot.interrupting = False
+            self._interrupters -= 1
             parked, slot.parked = slot.parked, False
             doomed, slot.doomed = slot.doomed, None
         if doomed is not None:

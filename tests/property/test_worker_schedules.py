@@ -139,7 +139,9 @@ class Connection:
             self.fail_if_lost()
             committed, self.open = self.open, []
             for number in committed:
-                self.world.must(not world.calls[number].too_late_to_commit, f"call {number} was committed after it was cancelled")
+                self.world.must(
+                    not world.calls[number].too_late_to_commit, f"call {number} was committed after it was cancelled"
+                )
             if world.chance(world.trouble / 4):
                 self.lost = True
                 if world.chance(0.5):
@@ -175,7 +177,9 @@ class Connection:
         world = self.world
         self.world.must(not self.interrupters or world.over(number), "handed out while somebody interrupts it")
         self.world.must(not self.told or world.over(number), "handed out before an interrupt has hit")
-        self.world.must(self.open in ([], [number] * len(self.open)), f"call {number} was handed the transaction of {self.open}")
+        self.world.must(
+            self.open in ([], [number] * len(self.open)), f"call {number} was handed the transaction of {self.open}"
+        )
         self.doing = number
         self.enter()
         try:
