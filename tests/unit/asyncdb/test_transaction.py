@@ -1,0 +1,223 @@
+"""What a call commits, and what it reports of that, in one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncdb import CommitUnknown, ConnectionPool
+from asyncdb._core import JobState
+from asyncdb._worker import Call, Slot, Task
+from asyncdb.dialect import Driver
+from asyncdb.testing import ScriptedDriver
+from asyncdb.transaction import Abandoned, Connection, Transaction, begin, commit
+
+
+class Waiting(Driver):
+    """A driver for which locks can be taken: "busy" is what is said of them, and at once."""
+
+    busy_timeout = 1000.0
+
+    def is_busy(self, error: BaseException) -> bool:
+        return isinstance(error, self.error) and "busy" in str(error)
+
+
+class Carried:
+    """A slot with a connection, and a call that runs on it."""
+
+    def __init__(self, driver: type[Driver] = Waiting, **options: Any) -> None:
+        self.module = ScriptedDriver()
+        self.pool = ConnectionPool(self.module, **options)
+        self.pool._driver = self.driver = driver(self.module)
+        self.pool._tasks.__init__(self.pool, self.driver)  # type: ignore[misc]
+        self.slot = Slot()
+        self.slot.connection = self.module.connect()
+        self.call = Call(None, Task(lambda slot, call: None), None, (), {})  # type: ignore[arg-type]
+        self.call.state = JobState.RUNNING
+
+    def run(self, function: Callable[[Any], Any], kind: str = "interaction") -> Any:
+        self.call.function = function
+        return getattr(self.pool._tasks, kind).run(self.slot, self.call)
+
+    def abandon(self, *ignored: Any, **too: Any) -> None:
+        self.call.state = JobState.ABANDONED
+
+
+# -------------------------------------------------------------------------------------------------------------- commits
+
+
+@pytest.mark.parametrize("kind", ["interaction", "withConnection"])
+def test_a_call_whose_caller_has_gone_commits_nothing(kind: str) -> None:
+    carried = Carried()
+    with pytest.raises(Abandoned):
+        carried.run(carried.abandon, kind)
+    assert not carried.call.committing
+    assert not carried.module.calls["commit"]
+
+
+def test_a_statement_in_a_transaction_whose_caller_has_gone_commits_nothing() -> None:
+    carried = Carried()
+    carried.module.when("execute", carried.abandon)
+    carried.call.args = ("insert",)
+    with pytest.raises(Abandoned):
+        carried.pool._tasks.query.run(carried.slot, carried.call)
+    assert not carried.module.calls["commit"]
+
+
+def test_a_commit_of_the_functions_own_is_not_made_when_the_caller_has_gone() -> None:
+    carried = Carried()
+
+    def function(connection: Connection) -> None:
+        connection.commit()
+        carried.abandon()
+        connection.commit()
+
+    with pytest.raises(Abandoned):
+        carried.run(function, "withConnection")
+    assert carried.module.calls["commit"] == 1
+
+
+def test_a_caller_who_goes_during_the_commit_and_after_it_sees_it() -> None:
+    carried = Carried()
+    seen: list[bool] = []
+    carried.module.when("commit", lambda: seen.append(carried.call.committing))
+    assert carried.run(lambda transaction: 7) == 7
+    assert seen == [True]
+    assert carried.call.committing  # until the result is delivered: it has been committed
+
+
+def test_after_a_commit_in_the_middle_the_rest_can_be_interrupted() -> None:
+    carried = Carried()
+
+    def function(connection: Connection) -> None:
+        connection.commit()
+        assert not carried.call.committing
+
+    carried.run(function, "withConnection")
+
+
+def test_a_refused_commit_is_no_commit() -> None:
+    carried = Carried()
+    carried.module.when("commit", carried.module.IntegrityError("duplicate"))
+    with pytest.raises(carried.module.IntegrityError):
+        carried.run(lambda transaction: 7)
+    assert not carried.call.committing
+    assert not carried.slot.lost
+
+
+def test_an_unknown_commit_stays_unknown() -> None:
+    carried = Carried()
+
+    def dies() -> None:
+        carried.slot.connection.closed = True
+        raise carried.module.OperationalError("gone")
+
+    carried.module.when("commit", dies)
+    with pytest.raises(CommitUnknown, match="gone"):
+        carried.run(lambda transaction: 7)
+    assert carried.call.committing
+    assert carried.slot.lost
+
+
+def test_a_lent_connection_commits_for_itself() -> None:
+    carried = Carried()
+    commit(carried.driver, carried.slot, None)
+    assert carried.module.calls["commit"] == 1
+
+
+# ----------------------------------------------------------------------------------------------------- going no further
+
+
+@pytest.mark.parametrize("what", ["execute", "fetchall", "rowcount"])
+def test_a_function_whose_caller_has_gone_gets_no_further(what: str) -> None:
+    carried = Carried()
+    tried: list[int] = []
+
+    def stubborn(transaction: Transaction) -> None:
+        carried.abandon()
+        for attempt in range(3):
+            tried.append(attempt)
+            try:
+                getattr(transaction, what)
+            except Exception:  # as functions do that skip what fails
+                continue
+
+    with pytest.raises(Abandoned):
+        carried.run(stubborn)
+    assert tried == [0]
+
+
+def test_a_function_of_a_connection_gets_no_further_either() -> None:
+    carried = Carried()
+
+    def function(connection: Connection) -> None:
+        carried.abandon()
+        connection.cursor()
+
+    with pytest.raises(Abandoned):
+        carried.run(function, "withConnection")
+    assert not carried.module.calls["cursor"]
+
+
+# ---------------------------------------------------------------------------------------------------- waiting for locks
+
+
+def busy(carried: Carried, call: str, times: int) -> Any:
+    return carried.module.when(call, carried.module.DatabaseError("busy"), times=times)
+
+
+def test_a_commit_that_finds_a_lock_taken_is_repeated() -> None:
+    carried = Carried()
+    step = busy(carried, "commit", 3)
+    assert carried.run(lambda transaction: 7) == 7
+    assert step.count == 3
+    assert carried.call.committing
+
+
+def test_between_two_attempts_a_commit_sees_that_its_caller_has_gone() -> None:
+    carried = Carried()
+
+    def refuse() -> None:
+        carried.abandon()
+        raise carried.module.DatabaseError("busy")
+
+    step = carried.module.when("commit", refuse)
+    with pytest.raises(Abandoned):
+        carried.run(lambda transaction: 7)
+    assert step.count == 1
+    assert not carried.call.committing
+
+
+def test_waiting_for_a_lock_ends() -> None:
+    carried = Carried()
+    carried.driver.busy_timeout = 0.0
+    step = busy(carried, "commit", 100)
+    with pytest.raises(carried.module.DatabaseError, match="busy"):
+        carried.run(lambda transaction: 7)
+    assert step.count == 1
+
+
+def test_only_taken_locks_are_waited_for() -> None:
+    carried = Carried()
+    step = carried.module.when("commit", carried.module.DatabaseError("disk full"))
+    with pytest.raises(carried.module.DatabaseError, match="disk full"):
+        carried.run(lambda transaction: 7)
+    assert step.count == 1
+
+
+def test_who_waits_to_begin_sees_that_his_caller_has_gone() -> None:
+    carried = Carried()
+    tried: list[int] = []
+
+    class Locked(Waiting):
+        def begin(self, connection: Any, options: Any = None) -> None:
+            tried.append(1)
+            if len(tried) == 3:
+                carried.abandon()
+            raise carried.module.DatabaseError("busy")
+
+    with pytest.raises(Abandoned):
+        begin(Locked(carried.module), carried.slot, carried.call)
+    assert len(tried) == 3
