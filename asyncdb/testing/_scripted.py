@@ -402,10 +402,10 @@ class ScriptedDialect(Driver):
     def interrupt(self, connection: Any) -> None:
         connection.interrupt()
 
-    def eviction(self, error: BaseException, connection: Any, *options: Any) -> str | None:
+    def eviction(self, error: BaseException, connection: Any) -> str | None:
         code = getattr(error, "pgcode", None) or ""
         known = "shutdown" if code.startswith("57P") else "readonly" if code == "25006" else None
-        return super().eviction(error, connection, *options) or known
+        return super().eviction(error, connection) or known
 
     def is_doubtful(self, error: BaseException) -> bool:
         return False  # `ScriptedConnection.closed` tells

@@ -6,6 +6,7 @@
   the end of the session. That there is none fails the tests that ask: none is skipped.
 - `database`: an empty place in it, fresh for each test.
 - `breakable`: the same in a server that the test may stop, kill, pause and make read-only. It is mended afterwards.
+- `virtualTime`: time for pools that passes when the test says so, and needs no PostgreSQL.
 
 pytest's last lines say which server it was. A project that has fixtures of these names keeps its own.
 """
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncdb.testing import VirtualTime
+
 if TYPE_CHECKING:  # psycopg2 is needed by the tests that ask only
     from asyncdb.testing.postgres import Database, Postgres
 
-__all__ = ["asyncdb_breakable", "asyncdb_postgres", "breakable", "database", "postgres"]
+__all__ = ["asyncdb_breakable", "asyncdb_postgres", "breakable", "database", "postgres", "virtualTime"]
 
 _used = pytest.StashKey[str]()
 
@@ -88,6 +91,13 @@ def breakable(asyncdb_breakable: Postgres) -> Iterator[Database]:
     yield database
     asyncdb_breakable.mend()
     database.drop()
+
+
+@pytest.fixture
+def virtualTime() -> Iterator[VirtualTime]:
+    """Time that passes when the test says so: an `asyncdb.testing.VirtualTime`."""
+    with VirtualTime() as time:
+        yield time
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

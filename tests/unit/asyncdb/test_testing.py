@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from asyncdb import dialect
-from asyncdb.options import CallOptions
 from asyncdb.testing import HANG, ScriptedDialect, ScriptedDriver
 from asyncdb.testing._scripted import PING
 from tests.support.waiting import wait_until
@@ -258,11 +257,11 @@ def test_a_pool_knows_one_that_is_interruptible() -> None:
         (driver.OperationalError("x", pgcode="57P01"), "shutdown"),
         (driver.OperationalError("x", pgcode="25006"), "readonly"),
     ):
-        assert known.eviction(error, connection, CallOptions()) == reason
+        assert known.eviction(error, connection) == reason
         assert not known.is_doubtful(error)
         assert known.is_interruption(error) is isinstance(error, driver.QueryCanceled)
     known.cut(connection)
     with pytest.raises(driver.OperationalError) as caught:
         connection.cursor()
-    assert known.eviction(caught.value, connection, CallOptions()) == "lost"
+    assert known.eviction(caught.value, connection) == "lost"
     assert type(dialect.load("scripted", ScriptedDriver())) is dialect.Driver
