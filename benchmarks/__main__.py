@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import deferred, idle, machine, passes, report
+from benchmarks import deferred, idle, kills, machine, matrix, passes, queued, report
 from benchmarks.options import Options, parse
 from benchmarks.process import WorkerFailed
 from benchmarks.scenarios import SCENARIOS
@@ -23,6 +23,8 @@ RESULTS = Path(__file__).with_name("results")
 
 # Scenarios that are no comparison of rounds: how each is run, and told as text and as data.
 OTHERS: dict[str, tuple[Callable[..., Any], Callable[[Any], str], Callable[[Any], dict[str, Any]]]] = {
+    kills.NAME: (kills.run, kills.text, kills.data),
+    queued.NAME: (queued.run, queued.text, queued.data),
     idle.NAME: (idle.run, report.idle_text, report.idle_data),
     deferred.NAME: (deferred.run, report.deferred_text, report.deferred_data),
 }
@@ -31,7 +33,10 @@ OTHERS: dict[str, tuple[Callable[..., Any], Callable[[Any], str], Callable[[Any]
 def main(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit status."""
     systems = {name: [entry.name for entry in scenario.entries] for name, scenario in SCENARIOS.items()}
-    options = parse(arguments, {**systems, idle.NAME: list(idle.PEERS), deferred.NAME: []})
+    systems |= {kills.NAME: [entry.name for entry in kills.ENTRIES]}
+    systems |= {queued.NAME: [entry.name for entry in queued.ENTRIES]}
+    systems |= {idle.NAME: list(idle.PEERS), deferred.NAME: []}
+    options = parse(arguments, systems, {matrix.NAME: matrix.CELLS})
     path = options.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     new = not path.exists()
     try:  # now, rather than when the figures are there and lost
@@ -72,6 +77,8 @@ def _measure(options: Options, path: Path) -> int:
         _say("")
         print("interrupted: nothing was written", file=sys.stderr)
         return 130
+    if table := matrix.text(results):
+        _show(table)
     data["targets"] = report.targets_data(results)
     if data["targets"]:
         _show(report.targets_text(data["targets"]))

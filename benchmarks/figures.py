@@ -69,11 +69,23 @@ class Figure(Enum):
 
     RATE = "rate"
     CPU = "cpu"
+    P50 = "p50"
+    P99 = "p99"
 
     @property
     def title(self) -> str:
         """For headings."""
-        return {Figure.RATE: "operations per second", Figure.CPU: "processor time per operation"}[self]
+        return {
+            Figure.RATE: "operations per second",
+            Figure.CPU: "processor time per operation",
+            Figure.P50: "median latency",
+            Figure.P99: "99th percentile of latencies",
+        }[self]
+
+    @property
+    def label(self) -> str:
+        """For cells."""
+        return {Figure.RATE: "ops/s", Figure.CPU: "CPU", Figure.P50: "p50", Figure.P99: "p99"}[self]
 
     @property
     def higher_is_better(self) -> bool:
@@ -82,7 +94,8 @@ class Figure(Enum):
 
     def of(self, measured: Round) -> float:
         """Its value in one round."""
-        return measured.rate if self is Figure.RATE else measured.cpu
+        value: float = getattr(measured, self.value)
+        return value
 
 
 def ratios(ours: Sequence[Round], theirs: Sequence[Round], figure: Figure) -> Summary:

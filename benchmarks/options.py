@@ -20,21 +20,26 @@ class Options:
     json: Path | None
 
 
-def parse(arguments: Sequence[str], systems: Mapping[str, Sequence[str]]) -> Options:
+def parse(
+    arguments: Sequence[str], systems: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]] | None = None
+) -> Options:
     """Read the command line.
 
     Args:
         systems: the names of each scenario's systems; a scenario without any always runs as a whole.
+        groups: names for several scenarios.
     Raises: SystemExit: help was asked for, or something is wrong (status 2, after saying what).
     """
-    parser = _parser(systems)
+    groups = groups or {}
+    parser = _parser(systems, groups)
     given = parser.parse_args(arguments)
     chosen = [name.strip() for text in given.systems for name in text.split(",") if name.strip()]
     known = {name for names in systems.values() for name in names}
     for name in chosen:
         if name not in known:
             parser.error(f"no system is called {name!r}: {', '.join(sorted(known))}")
-    scenarios = tuple(dict.fromkeys(given.scenario)) or tuple(systems)
+    named = [scenario for name in given.scenario for scenario in groups.get(name, [name])]
+    scenarios = tuple(dict.fromkeys(named)) or tuple(systems)
     if chosen and not given.scenario:
         scenarios = tuple(name for name in systems if set(systems[name]) & set(chosen))
     for scenario in scenarios:
@@ -44,17 +49,18 @@ def parse(arguments: Sequence[str], systems: Mapping[str, Sequence[str]]) -> Opt
     return Options(scenarios, plan, given.json)
 
 
-def _parser(systems: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
+def _parser(systems: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
     names = "\n".join(f"  {scenario}: {', '.join(names) or 'as a whole'}" for scenario, names in systems.items())
+    several = "".join(f"\n\n{name}, for several:\n  {', '.join(group)}" for name, group in groups.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure netcore and asyncdb beside what could be taken instead, all in one run.",
-        epilog=f"scenarios and their systems:\n{names}",
+        epilog=f"scenarios and their systems:\n{names}{several}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--scenario", action="append", choices=list(systems), default=[], help="this one only (may be repeated)"
+        "--scenario", action="append", choices=[*systems, *groups], default=[], help="this one only (may be repeated)"
     )
     parser.add_argument(
         "--systems", action="append", default=[], metavar="NAME,NAME", help="these only, wherever they take part"

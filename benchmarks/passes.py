@@ -25,8 +25,8 @@ class Plan:
     """
 
     systems: Collection[str] = ()
-    rounds: int = 9
-    seconds: float = 1.2
+    rounds: int = 5
+    seconds: float = 0.8
     seed: int = 1
 
 
@@ -69,7 +69,7 @@ def run(scenario: Scenario, plan: Plan, say: Callable[[str], None]) -> Results:
         counts = {}
         for name, worker in running.items():
             say(f"{scenario.name}: warming up {name}")
-            counts[name] = calibrate(_Timed(bench, worker), plan.seconds)
+            counts[name] = max(scenario.least, calibrate(_Timed(bench, worker), plan.seconds))
             results.rounds[name] = []
         order, draw = list(running), random.Random(plan.seed)
         for number in range(plan.rounds):

@@ -1,4 +1,4 @@
-"""The table that is read: users(name primary key, full_name, plan), 10,000 rows, and the questions asked about it.
+"""The table that is asked: users(name primary key, full_name, plan, visits), 10,000 rows, and the questions about it.
 
 Every system is asked the same questions in the same order, and has to give the answers kept here.
 """
@@ -11,12 +11,21 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 ROWS = 10_000
 SEED = 20_000
 
-CREATE = "CREATE TABLE users (name text PRIMARY KEY, full_name text NOT NULL, plan text NOT NULL)"
-SELECT = "SELECT full_name, plan FROM users WHERE name = "  # and the driver's placeholder
+CREATE = (
+    "CREATE TABLE users (name text PRIMARY KEY, full_name text NOT NULL, plan text NOT NULL,"
+    " visits integer NOT NULL DEFAULT 0)"
+)
+# Each with its placeholder, which is the driver's. An update is answered as a select is, and leaves a trace.
+SELECT = "SELECT full_name, plan FROM users WHERE name = {}"
+UPDATE = "UPDATE users SET visits = visits + 1 WHERE name = {} RETURNING full_name, plan"
+# What SQLite's documentation recommends in WAL mode. Its default waits for the disk at each commit, and so would all.
+SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
+PLACEHOLDERS = {"sqlite3": "?", "psycopg2": "%s"}
 
 Rows = list[tuple[str, str]]
 Question = tuple[str, Rows]
@@ -24,6 +33,16 @@ Question = tuple[str, Rows]
 
 class WrongAnswer(Exception):
     """A system answered something else than what is in the table, or not as often as it was asked."""
+
+
+def statement(driver: str, update: bool = False) -> str:
+    """The statement that every question is asked by, for a DB-API driver."""
+    return (UPDATE if update else SELECT).format(PLACEHOLDERS[driver])
+
+
+def relax(connection: Any) -> None:
+    """Let an SQLite connection, or one that wraps it, commit without waiting for the disk: for ``cp_openfun``."""
+    connection.cursor().execute(SYNCHRONOUS).close()
 
 
 def people() -> Iterator[tuple[str, str, str]]:
@@ -61,5 +80,11 @@ def fill_sqlite(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(CREATE)
-        connection.executemany("INSERT INTO users VALUES (?, ?, ?)", people())
+        connection.executemany("INSERT INTO users (name, full_name, plan) VALUES (?, ?, ?)", people())
         connection.commit()
+
+
+def visits(path: Path) -> int:
+    """How many updates the table in an SQLite file has seen."""
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT sum(visits) FROM users").fetchone()[0])

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.deferred import ASYNCIO, OURS, THEIRS, DeferredResults
-from benchmarks.figures import Round, Summary
+from benchmarks.figures import Figure, Round, Summary
 from benchmarks.idle import IdleResults
 from benchmarks.passes import Results
 from benchmarks.tables import between, number, table
@@ -180,11 +180,12 @@ def targets_text(data: list[dict[str, Any]]) -> str:
     """The same as a table."""
     rows = []
     for target in data:
-        sign, ratio = "≥" if target["figure"] == "rate" else "≤", target["ratio"]
+        figure, ratio = Figure(target["figure"]), target["ratio"]
+        sign = "≥" if figure.higher_is_better else "≤"
         rows.append(
             [
                 target["scenario"],
-                f"{'ops/s' if target['figure'] == 'rate' else 'CPU'}, {target['ours']} ÷ {target['theirs']}",
+                f"{figure.label}, {target['ours']} ÷ {target['theirs']}",
                 number(ratio["median"]) if ratio else "",
                 between(ratio["low"], ratio["high"]) if ratio else "",
                 f"{sign} {target['floor']:g}",

@@ -21,6 +21,22 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence
     return "\n".join([line(headings), line(["-" * width for width in widths]), *map(line, rows)])
 
 
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same in Markdown, all but the first column right-aligned."""
+    widths = [max(2, *(len(line[column]) for line in (headings, *rows))) for column in range(len(headings))]
+
+    def line(cells: Sequence[str]) -> str:
+        (first, *others), (width, *widths_of_others) = cells, widths
+        aligned = [
+            first.ljust(width),
+            *(cell.rjust(width) for cell, width in zip(others, widths_of_others, strict=True)),
+        ]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(headings), line(rule), *map(line, rows)])
+
+
 def number(value: float) -> str:
     """Three or four significant digits, and no more than the measurement has."""
     if value >= 1000:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from benchmarks.figures import Figure
+from benchmarks.scenarios.queries import MATRIX, QUERY_POSTGRES, QUERY_SQLITE, UPDATE_SQLITE
 
 
 class Verdict(Enum):
@@ -41,11 +42,26 @@ class Target:
 
 
 TARGETS = (
-    Target("query-postgres", Figure.RATE, "asyncdb", "adbapi", 2.5, 3.0),
-    Target("query-postgres", Figure.RATE, "asyncdb", "psycopg2-threads", 0.8, 0.95),
-    Target("query-postgres", Figure.RATE, "asyncdb", "psycopg_pool", 2.0, 3.0),
-    Target("query-postgres", Figure.RATE, "asyncdb", "asyncpg", 2.0, 3.0),
-    Target("query-sqlite", Figure.RATE, "asyncdb", "adbapi", 2.5, 4.0),
+    Target("query-postgres", Figure.RATE, "asyncdb", "adbapi", 2.7, 3.2),
+    Target("query-postgres", Figure.RATE, "asyncdb", "psycopg2-threads", 0.85, 0.95),
+    *(
+        Target("query-postgres", Figure.RATE, "asyncdb", entry.name, 1.0, 1.0)
+        for entry in QUERY_POSTGRES.entries
+        if not entry.name.startswith("asyncdb") and entry.name not in {"adbapi", "psycopg2-threads"}
+    ),
+    *(
+        target
+        for scenario in ("query-sqlite", "update-sqlite")
+        for target in (
+            Target(scenario, Figure.RATE, "asyncdb", "adbapi", 3.0, 4.0),
+            Target(scenario, Figure.RATE, "asyncdb", "aiosqlite", 1.0, 1.0),
+            Target(scenario, Figure.RATE, "asyncdb", "aiosqlite-8", 1.0, 1.0),
+        )
+    ),
+    *(
+        Target(scenario.name, Figure.P99, "asyncdb", "adbapi", 1.0, 1.0)
+        for scenario in (*MATRIX, QUERY_SQLITE, UPDATE_SQLITE)
+    ),
     Target("echo", Figure.CPU, "netcore", "twisted", 0.5, 0.4),
     Target("echo", Figure.CPU, "netcore", "asyncio-uvloop", 1.3, 1.15),
     Target("echo", Figure.CPU, "netcore-uvloop", "asyncio-uvloop", 1.2, 1.05),
@@ -64,6 +80,8 @@ TARGETS = (
     Target("thread-calls", Figure.CPU, "netcore", "twisted", 0.5, 0.5),
     Target("processes", Figure.CPU, "netcore", "twisted", 0.8, 0.6),
 )
+
+QUEUED_BYTES = 600  # a call that waits for a connection, at most
 
 # How many times as fast as Twisted's, inside a running loop. No aims: these are hard enough.
 DEFERRED_FLOORS = {

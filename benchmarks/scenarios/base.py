@@ -74,6 +74,11 @@ class Scenario(ABC):
     figure: Figure
     entries: tuple[Entry, ...]
 
+    @property
+    def least(self) -> int:
+        """The fewest operations that make a round of it."""
+        return 1
+
     @abstractmethod
     def open(self) -> AbstractContextManager[Bench]:
         """Make ready what all systems need. Raises: Unavailable."""

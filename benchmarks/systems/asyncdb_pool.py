@@ -9,25 +9,32 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from asyncdb import ConnectionPool
-from benchmarks.people import SELECT, Rows
+from benchmarks.people import Rows, relax, statement
 from benchmarks.systems.base import AsyncioSystem, CallbackClients, ReactorHost
 from netcore.reactors import Reactor
 
 
-def make_pool(driver: str, connect: dict[str, Any], connections: int, **options: Any) -> tuple[ConnectionPool, str]:
-    """The pool, and the statement in the driver's parameter style."""
-    pool = ConnectionPool(driver, cp_max=connections, **connect, **options)
-    return pool, SELECT + ("?" if driver == "sqlite3" else "%s")
+def _make_pool(driver: str, connect: dict[str, Any], connections: int, **options: Any) -> ConnectionPool:
+    if driver == "sqlite3":
+        options["cp_openfun"] = relax
+    return ConnectionPool(driver, cp_max=connections, **connect, **options)
 
 
 class OnReactor:
     """Callbacks on a reactor of its own, over asyncio's default loop or uvloop's."""
 
     def __init__(
-        self, driver: str, connect: dict[str, Any], connections: int, clients: int, loop: str = "asyncio"
+        self,
+        driver: str,
+        connect: dict[str, Any],
+        connections: int,
+        clients: int,
+        loop: str = "asyncio",
+        update: bool = False,
     ) -> None:
+        self._sql = statement(driver, update)
         self._host = ReactorHost(Reactor(loop))
-        self._pool, self._sql = make_pool(driver, connect, connections, cp_reactor=self._host.reactor)
+        self._pool = _make_pool(driver, connect, connections, cp_reactor=self._host.reactor)
         self._clients = CallbackClients(self._host, self._ask, clients)
 
     def _ask(self, name: str) -> Any:
@@ -48,10 +55,11 @@ class InAsyncio(AsyncioSystem):
     """Tasks that await what `runQuery` returns, in a program that knows nothing of reactors."""
 
     def __init__(
-        self, driver: str, connect: dict[str, Any], connections: int, clients: int, loop: str = "asyncio"
+        self, driver: str, connect: dict[str, Any], connections: int, clients: int, update: bool = False
     ) -> None:
-        super().__init__(clients, loop)
-        self._pool, self._sql = make_pool(driver, connect, connections)
+        super().__init__(clients)
+        self._sql = statement(driver, update)
+        self._pool = _make_pool(driver, connect, connections)
 
     async def open(self, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(self._pool)

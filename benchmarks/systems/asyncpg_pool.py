@@ -15,7 +15,12 @@ import asyncpg
 from benchmarks.people import SELECT, Rows
 from benchmarks.systems.base import AsyncioSystem
 
-SQL = SELECT + "$1"
+SQL = SELECT.format("$1")
+
+
+def url(connect: dict[str, str]) -> str:
+    """Where to connect, for asyncpg: of all its ways to be told, only a URL knows libpq's names."""
+    return f"postgresql://?{urlencode(connect, quote_via=quote)}"
 
 
 class Pool(AsyncioSystem):
@@ -23,9 +28,7 @@ class Pool(AsyncioSystem):
 
     def __init__(self, connect: dict[str, str], connections: int, clients: int, loop: str = "asyncio") -> None:
         super().__init__(clients, loop)
-        # Of all its ways to be told where to connect, only a URL knows libpq's names.
-        url = f"postgresql://?{urlencode(connect, quote_via=quote)}"
-        self._keywords: dict[str, Any] = {"dsn": url, "min_size": connections, "max_size": connections}
+        self._keywords: dict[str, Any] = {"dsn": url(connect), "min_size": connections, "max_size": connections}
 
     async def open(self, stack: AsyncExitStack) -> None:
         self._pool = await stack.enter_async_context(asyncpg.create_pool(**self._keywords))

@@ -6,33 +6,35 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.people import SELECT, Rows
+from benchmarks.people import Rows, relax, statement
 from benchmarks.systems.base import thread_round
 
 
 class Threads:
-    """As many threads as connections. Each owns one, in autocommit, and one cursor, and loops on its own ``execute``
-    and ``fetchall``: nothing is handed over between threads, and the answer is checked in the thread that asked.
+    """As many threads as connections, or as clients if they are fewer. Each owns a connection, in autocommit, and one
+    cursor, and loops on its own ``execute`` and ``fetchall``: nothing is handed over between threads, and the answer is
+    checked in the thread that asked.
 
-    There are no more clients than connections, so what an answer takes here is the statement alone, without the wait
-    for a connection that is in the other systems' latencies.
+    So what an answer takes here is the statement alone, without the wait for a connection that is in the other systems'
+    latencies.
     """
 
-    def __init__(self, driver: str, connect: dict[str, Any], connections: int, clients: int) -> None:
-        del clients
+    def __init__(
+        self, driver: str, connect: dict[str, Any], connections: int, clients: int, update: bool = False
+    ) -> None:
         self._open: Callable[[], Any] = _psycopg2(connect) if driver == "psycopg2" else _sqlite3(connect)
-        self._sql = SELECT + ("?" if driver == "sqlite3" else "%s")
-        self._connections = connections
+        self._sql = statement(driver, update)
+        self._threads = min(connections, clients)
         self._opened: list[Any] = []
 
     def start(self) -> None:
-        self._opened = [self._open() for _ in range(self._connections)]
+        self._opened = [self._open() for _ in range(self._threads)]
 
     def _asker(self, connection: Any) -> Callable[[str], Rows]:
-        cursor, statement = connection.cursor(), self._sql
+        cursor, sql = connection.cursor(), self._sql
 
         def ask(name: str) -> Rows:
-            cursor.execute(statement, (name,))
+            cursor.execute(sql, (name,))
             rows: Rows = cursor.fetchall()
             return rows
 
@@ -58,4 +60,9 @@ def _psycopg2(connect: dict[str, Any]) -> Callable[[], Any]:
 
 
 def _sqlite3(connect: dict[str, Any]) -> Callable[[], Any]:
-    return lambda: sqlite3.connect(**connect, isolation_level=None, check_same_thread=False)
+    def open_connection() -> Any:
+        connection = sqlite3.connect(**connect, isolation_level=None, check_same_thread=False)
+        relax(connection)
+        return connection
+
+    return open_connection

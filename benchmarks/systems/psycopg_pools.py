@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from benchmarks.people import SELECT, Rows
 from benchmarks.systems.base import START_TIMEOUT, AsyncioSystem, thread_round
 
-SQL = SELECT + "%s"
+SQL = SELECT.format("%s")
 
 
 class InAsyncio(AsyncioSystem):

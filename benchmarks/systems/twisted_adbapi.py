@@ -1,6 +1,7 @@
 """Twisted's adbapi: `runQuery` on the epoll reactor, which is Twisted's own choice on Linux.
 
-Configured as its how-to shows; ``cp_max`` is the number of connections, one per thread. A query is a transaction, three
+Configured as its how-to shows; ``cp_max`` is the number of connections, one per thread, and ``cp_min`` its default of
+three, or as many as there may be. A query is a transaction, three
 round trips to PostgreSQL; adbapi has no option for autocommit, but ``cp_openfun`` can set the connection's own.
 
 With sqlite3 it needs ``check_same_thread=False`` to run at all: queries stay in the thread that opened the connection,
@@ -14,7 +15,7 @@ from typing import Any
 from twisted.enterprise import adbapi
 from twisted.internet.epollreactor import EPollReactor
 
-from benchmarks.people import SELECT
+from benchmarks.people import relax, statement
 from benchmarks.systems.base import CallbackClients, ReactorHost
 
 
@@ -22,13 +23,20 @@ class Adbapi:
     """Callbacks."""
 
     def __init__(
-        self, driver: str, connect: dict[str, Any], connections: int, clients: int, autocommit: bool = False
+        self,
+        driver: str,
+        connect: dict[str, Any],
+        connections: int,
+        clients: int,
+        autocommit: bool = False,
+        update: bool = False,
     ) -> None:
-        self._sql = SELECT + ("?" if driver == "sqlite3" else "%s")
+        self._sql = statement(driver, update)
         self._host = ReactorHost(EPollReactor())
-        keywords = {**connect, "cp_max": connections, "cp_reactor": self._host.reactor}
+        keywords = {**connect, "cp_min": min(3, connections), "cp_max": connections}
+        keywords["cp_reactor"] = self._host.reactor
         if driver == "sqlite3":
-            keywords["check_same_thread"] = False
+            keywords.update(check_same_thread=False, cp_openfun=relax)
         if autocommit:
             keywords["cp_openfun"] = _set_autocommit
         self._pool = adbapi.ConnectionPool(driver, **keywords)
