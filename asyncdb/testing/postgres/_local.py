@@ -111,7 +111,8 @@ class LocalServer:
             raise
 
     def start(self) -> None:
-        assert self._process is None, "it runs"
+        if self._process is not None:
+            raise RuntimeError("the server runs already")
         log_path = self._folder / "log"
         with log_path.open("ab") as log:
             self._process = process = subprocess.Popen(
@@ -145,12 +146,12 @@ class LocalServer:
         self._process = None
 
     def kill(self) -> None:
-        assert self._process is not None, "it does not run"
+        process = self._running()
         self._paused = []
         tree = self._stopped_tree()
         for pid in tree:
             send(pid, signal.SIGKILL)
-        self._process.wait(STOP_TIMEOUT)
+        process.wait(STOP_TIMEOUT)
         self._process = None
         wait_until(lambda: all(map(has_ended, tree)), "the backends have ended, whose memory hinders a new start")
 
@@ -164,6 +165,8 @@ class LocalServer:
 
     def mend(self) -> None:
         self.resume()
+        if self._process is not None and self._process.poll() is not None:  # ended by itself, or by somebody else
+            self._process = None
         if self._process is None:
             self.start()
 
@@ -175,10 +178,14 @@ class LocalServer:
         self._give_to_user(signal_file)
         self.start()
 
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the server does not run: start() it, or mend() it")
+        return self._process
+
     def _stopped_tree(self) -> list[int]:
         """The postmaster, first, and its children, all stopped. Each is a session of its own: no signal reaches all."""
-        assert self._process is not None, "it does not run"
-        stopped = [self._process.pid]
+        stopped = [self._running().pid]
         send(stopped[0], signal.SIGSTOP)  # from now on it starts no others
         wait_until(lambda: state(stopped[0]) == "T", "the postmaster has stopped")
         for pid, parent in processes():

@@ -60,7 +60,7 @@ class Postgres(Address):
         self._server.stop()
 
     def start(self) -> None:
-        """Start it again, at the same address; returns when it answers."""
+        """Start it again, at the same address; returns when it answers. Raises: RuntimeError: it runs."""
         self._server.start()
 
     def restart(self) -> None:
@@ -72,6 +72,8 @@ class Postgres(Address):
         """SIGKILL to all its processes, as the kernel does when memory ends. Until `start`.
 
         What was committed in the last second is lost with it, unless a CHECKPOINT came after it.
+
+        Raises: RuntimeError: it does not run. So does `pause`.
         """
         self._server.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -76,7 +77,16 @@ def test_a_server_of_ours_can_be_stopped_and_started_again() -> None:
         server.stop()
         with pytest.raises(psycopg2.OperationalError):
             postgres.connect()
+        for cannot in (server.kill, server.pause):
+            with pytest.raises(RuntimeError, match="does not run"):
+                cannot()
         server.start()
+        with pytest.raises(RuntimeError, match="runs already"):
+            server.start()
+        assert postgres.execute("SELECT 1") == [(1,)]
+        os.kill(server._running().pid, signal.SIGQUIT)  # by somebody else
+        server._running().wait(30)
+        postgres.mend()
         assert postgres.execute("SELECT 1") == [(1,)]
     finally:
         server.close()

@@ -11,7 +11,6 @@ import pytest
 
 from asyncdb import DeadlineExceeded
 from asyncdb.testing import HANG, ScriptedDriver, VirtualTime
-from netcore.defer import Deferred
 from netcore.testing import assertNoResult, failureResultOf, successResultOf
 from netcore.testing.network import Stalled
 
@@ -164,17 +163,21 @@ def test_a_barrier_lets_threads_meet(time: VirtualTime) -> None:
 
 def test_closing_lets_go_of_whatever_blocks() -> None:
     driver = ScriptedDriver(interruptible=True)
-    driver.when("connect", threading.Event(), times=1)
     driver.when("execute", threading.Event(), times=1)
     driver.when("execute", HANG, times=1)
-    asked: list[Deferred[object]] = []
+    before = set(threading.enumerate())
     with VirtualTime() as time:
         pool = time.pool(driver, cp_max=3, cp_connect_timeout=10_000)
-        for _ in range(3):
-            asked.append(pool.runQuery("SELECT a"))
-            asked[-1].addErrback(lambda failure: None)
+        for number in range(3):
+            if number == 2:
+                driver.when("connect", threading.Event())
+            pool.runQuery("SELECT a").addErrback(lambda failure: None)
             time.settle()
-    assert not [thread for thread in threading.enumerate() if "netcore-pool" in thread.name]
+        blocked = set(threading.enumerate()) - before
+        assert len(blocked) == 3
+    for thread in blocked:
+        thread.join(10)
+        assert not thread.is_alive()
     time.close()  # again
 
 
