@@ -33,7 +33,7 @@ from asyncdb._worker import Call, Slot, Task
 from asyncdb.adbapi import ConnectionPool, PoolView
 from asyncdb.dialect import Driver
 from asyncdb.options import Priority
-from asyncdb.transaction import begin, checkFunction, checkResult, commit, committing
+from asyncdb.transaction import Abandoned, begin, checkFunction, checkResult, commit, committing
 from netcore.defer import Deferred
 
 __all__ = ["Engine"]
@@ -253,8 +253,13 @@ class Engine:
 
 
 def _leave_the_others(context: ExceptionContext) -> None:
-    """One lost connection says nothing of the others: whether they live is found out when they are used next."""
+    """One lost connection says nothing of the others: whether they live is found out when they are used next.
+
+    And one is not lost because its call was abandoned, as SQLAlchemy thinks of whatever is no Exception.
+    """
     context.invalidate_pool_on_disconnect = False
+    if isinstance(context.original_exception, Abandoned):
+        context.is_disconnect = False
 
 
 def _check_fetched(result: Any) -> None:

@@ -126,11 +126,7 @@ class Connection(_Passing):
 
     def _note(self, name: str, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a method that gives a cursor, and remember the cursor."""
-        try:
-            cursor = method(*args, **kwargs)
-        finally:
-            if name == "executescript":
-                self._resume()
+        cursor = self._script(method, *args, **kwargs) if name == "executescript" else method(*args, **kwargs)
         assert self._cursors is not None
         try:
             self._cursors.add(cursor)
@@ -150,11 +146,17 @@ class Connection(_Passing):
             raise PoolClosed("the pool was closed, and this connection is only there to be given back: disconnect() it")
         return behind
 
-    def _resume(self) -> None:
-        """sqlite3's ``executescript`` has committed, and what follows would be in no transaction."""
-        driver = self._driver
-        if self._call is not None and driver is not None and not driver.in_transaction(self._object()):
-            driver.go_on(self._object())
+    def _script(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """sqlite3's ``executescript`` commits; its statements, and what follows, would be in no transaction."""
+        driver, behind = self._driver, self._object()
+        if driver is None or self._call is None:
+            return method(*args, **kwargs)
+        driver.wait_long(behind)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            if not driver.in_transaction(behind):
+                driver.go_on(behind)
 
     def close(self) -> None:
         """Does nothing: the connection is the pool's, which closes it when it must."""
@@ -239,16 +241,10 @@ class Transaction(_Passing):
         driver = getattr(self._connection, "_driver", None)
         if driver is not None and driver.by_hand:
             if name == "executescript":
-                return partial(self._script, value)
+                return partial(self._connection._script, value)
             if name == "connection":  # with the driver's own, a commit would end the last transaction there is
                 return self._connection
         return value
-
-    def _script(self, method: Callable[..., Any], /, *args: Any) -> Any:
-        try:
-            return method(*args)
-        finally:
-            self._connection._resume()
 
 
 def checkFunction(function: Callable[..., Any]) -> None:
