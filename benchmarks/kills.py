@@ -103,9 +103,12 @@ def _measure(entry: Entry, case: Case, server: Postgres) -> list[str]:
         connect = {**server.connectArgs, "application_name": name}
         arguments = {"connect": connect, "connections": CONNECTIONS, **entry.arguments}
         worker.ask("start", factory=f"{SYSTEMS}.{entry.factory}", arguments=arguments)
-        with _held_up(worker, server, name):
-            if case.in_use:
-                _kill(server, name)
+        try:
+            with _held_up(worker, server, name):
+                if case.in_use:
+                    _kill(server, name)
+        except AssertionError as error:  # waited in vain
+            raise WorkerFailed(f"{entry.name}, {case}: {error}") from error
         failed = worker.ask("call", method="release", arguments={})
         if failed != (CONNECTIONS if case.in_use else 0):
             raise WorkerFailed(f"{entry.name}, {case}: of {CONNECTIONS} statements under way {failed} failed")

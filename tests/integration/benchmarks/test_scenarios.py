@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asyncdb.testing.postgres import Postgres
-from benchmarks import database, deferred, idle, passes, report
+from benchmarks import database, deferred, idle, kills, passes, queued, report
 from benchmarks.passes import Plan, Results
+from benchmarks.process import WorkerFailed
 from benchmarks.scenarios import SCENARIOS, Unavailable
 from benchmarks.systems.deferreds.operations import OPERATIONS
 from tests.support.process import Spawn
 
 RUNNABLE = {
     "query-postgres": {"asyncdb", "asyncdb-uvloop", "asyncdb-in-asyncio", "psycopg2-threads"},
+    "query-postgres-1x1": {"asyncdb", "psycopg2-threads"},
     "query-sqlite": {"asyncdb", "asyncdb-in-asyncio", "sqlite3-threads"},
+    "update-sqlite": {"asyncdb", "asyncdb-in-asyncio", "sqlite3-threads"},
     "echo": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop", "bare-epoll"},
     "echo-100k": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
     "bulk": {"netcore", "netcore-uvloop", "asyncio", "asyncio-uvloop"},
@@ -35,9 +39,13 @@ RUNNABLE = {
 class SessionServer:
     """The PostgreSQL of the tests, in place of one that the scenario would start."""
 
+    ours = False  # to start again
+
     def __init__(self, postgres: Postgres) -> None:
-        self.connectArgs = postgres.connectArgs
-        self.description = "the tests"
+        self._postgres = postgres
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._postgres, name)
 
     def close(self) -> None:
         pass
@@ -60,11 +68,12 @@ def assert_measured(results: Results) -> None:
         assert all(measured.cpu_seconds > 0 for measured in rounds)
 
 
-def test_queries_from_postgres(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "open_server", lambda: SessionServer(postgres))
+@pytest.mark.parametrize("name", ["query-postgres", "query-postgres-1x1"])
+def test_queries_from_postgres(name: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "openServer", lambda: SessionServer(postgres))
     schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'netcore_bench_%%'"
     before = postgres.execute(schemas)
-    assert_measured(run("query-postgres", RUNNABLE["query-postgres"]))
+    assert_measured(run(name, RUNNABLE[name]))
     assert postgres.execute(schemas) == before, "the schema is dropped"
 
 
@@ -72,15 +81,53 @@ def test_without_a_postgres_its_scenario_is_reported_as_missing(monkeypatch: pyt
     def refuse() -> None:
         raise database.Unavailable("install one")
 
-    monkeypatch.setattr(database, "open_server", refuse)
+    monkeypatch.setattr(database, "openServer", refuse)
     results = passes.run(SCENARIOS["query-postgres"], Plan({"asyncdb", "adbapi"}), lambda text: None)
     assert results.missing == {"asyncdb": "install one", "adbapi": "install one"}
     with pytest.raises(Unavailable, match="install one"), SCENARIOS["query-postgres"].open():
         pass
 
 
-def test_queries_from_sqlite() -> None:
-    assert_measured(run("query-sqlite", RUNNABLE["query-sqlite"]))
+@pytest.mark.parametrize("name", ["query-sqlite", "update-sqlite"])
+def test_queries_from_sqlite(name: str) -> None:
+    assert_measured(run(name, RUNNABLE[name]))
+
+
+def test_an_update_that_is_not_in_the_file_voids_the_run() -> None:
+    class Forgetful:
+        name = "a pool"
+
+        def ask(self, do: str, operations: int) -> dict[str, float]:
+            return {"operations": operations, "seconds": 1.0, "cpu_seconds": 1.0, "p50": 1.0, "p99": 1.0}
+
+    worker: Any = Forgetful()
+    with (
+        SCENARIOS["update-sqlite"].open() as bench,
+        pytest.raises(WorkerFailed, match="of 5 updates, 0 are in the file"),
+    ):
+        bench.round(worker, 5)
+
+
+def test_killed_connections(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "openServer", lambda: SessionServer(postgres))
+    results = kills.run(Plan({"asyncdb"}), lambda text: None)
+    assert results.errors == {"asyncdb": {str(case): [] for case in kills.CASES}}
+
+
+def test_killed_connections_without_a_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise database.Unavailable("install one")
+
+    monkeypatch.setattr(database, "openServer", refuse)
+    assert kills.run(Plan({"asyncdb"}), lambda text: None).missing == {"asyncdb": "install one"}
+
+
+def test_queued_calls() -> None:
+    results = queued.run(Plan({"asyncdb"}), lambda text: None, calls=200, excess=20)
+    ours = results.systems["asyncdb"]
+    assert ours.refused == 20
+    assert ours.queueing > 0
+    assert ours.allocated > 100, "of what is queued, the least there can be"
 
 
 STREAMS = ["echo", "echo-100k", "bulk", "tls-echo", "tls-bulk", "tls-handshakes"]

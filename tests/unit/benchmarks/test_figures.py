@@ -54,6 +54,13 @@ def test_ratios_of_processor_time() -> None:
     assert ratios(ours, theirs, Figure.CPU).median == pytest.approx(0.5)
 
 
+def test_ratios_of_latencies() -> None:
+    ours, theirs = [Round(1, 1, 1, p50=0.001, p99=0.002)], [Round(1, 1, 1, p50=0.002, p99=0.008)]
+    assert ratios(ours, theirs, Figure.P50).median == pytest.approx(0.5)
+    assert ratios(ours, theirs, Figure.P99).median == pytest.approx(0.25)
+    assert [figure.label for figure in Figure if figure.higher_is_better] == ["ops/s"]
+
+
 def test_ratios_need_the_same_passes() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         ratios([measured(1, 1), measured(1, 1)], [measured(1, 1)], Figure.RATE)

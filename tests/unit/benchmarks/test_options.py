@@ -45,6 +45,11 @@ def test_the_plan() -> None:
     assert options.json == Path("here.json")
 
 
+def test_a_name_for_several_scenarios() -> None:
+    groups = {"both": ("query", "echo")}
+    assert parse(["--scenario", "both", "--scenario", "query"], SYSTEMS, groups).scenarios == ("query", "echo")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

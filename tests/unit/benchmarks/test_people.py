@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.people import QUESTIONS, ROWS, WrongAnswer, check, people, questions
+from benchmarks.people import QUESTIONS, ROWS, WrongAnswer, check, people, questions, statement
 
 
 def test_each_person_is_asked_for_once_before_any_is_again() -> None:
@@ -16,6 +16,11 @@ def test_each_person_is_asked_for_once_before_any_is_again() -> None:
 def test_the_expected_answer_is_what_is_in_the_table() -> None:
     table = {name: [(full_name, plan)] for name, full_name, plan in people()}
     assert all(table[name] == expected for name, expected in QUESTIONS)
+
+
+def test_a_statement_has_the_placeholder_of_its_driver() -> None:
+    assert statement("psycopg2").endswith("WHERE name = %s")
+    assert statement("sqlite3", update=True).startswith("UPDATE users SET visits = visits + 1 WHERE name = ?")
 
 
 @pytest.mark.parametrize("rows", [[], [("User Number 1", "another plan")], [("a", "b"), ("a", "b")]])

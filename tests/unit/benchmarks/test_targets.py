@@ -31,7 +31,9 @@ def test_processor_time_should_be_low(ratio: float, verdict: Verdict) -> None:
     assert Target("s", Figure.CPU, "ours", "theirs", floor=0.5, aim=0.4).judge(ratio) is verdict
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.scenario}-{target.ours}-{target.theirs}")
+@pytest.mark.parametrize(
+    "target", TARGETS, ids=lambda target: f"{target.scenario}-{target.figure.value}-{target.ours}-{target.theirs}"
+)
 def test_every_target_is_about_systems_that_there_are(target: Target) -> None:
     assert {target.ours, target.theirs} <= {entry.name for entry in SCENARIOS[target.scenario].entries}
     assert target.judge(target.aim) is Verdict.AIM
