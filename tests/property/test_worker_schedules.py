@@ -1,8 +1,7 @@
 """Random schedules of a real crew: calls of every kind, and all that can happen to them, with threads that take turns.
 
-What the database does is drawn from the seed too: it answers, refuses, goes away, hangs until it is told to stop or
-cut, or for good. The database asserts what must be true of every connection; the end of a schedule, what must be true
-of every call.
+What the database does is drawn from the seed too: it answers, refuses, goes away, hangs until it is told to stop or is
+cut, or for good. It says what must be true of every connection; the end of a schedule, what must be true of every call.
 """
 
 from __future__ import annotations

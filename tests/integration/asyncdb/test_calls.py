@@ -361,10 +361,9 @@ def test_cancel_removes_a_queued_call(drive: Drive) -> None:
     assert driver.statements == [("running",), ("kept",)]
 
 
-def test_cancel_answers_at_once_and_the_connection_returns_when_its_statement_ends() -> None:
-    driver = ScriptedDriver()
-    gate = threading.Event()
-    step = driver.when("execute", gate, times=1)
+def test_cancel_answers_at_once_and_the_connection_serves_the_next() -> None:
+    driver = ScriptedDriver(interruptible=True)
+    step = driver.when("execute", HANG, times=1)
 
     async def main() -> None:
         async with pool_on(driver, cp_max=1) as pool:
@@ -375,10 +374,8 @@ def test_cancel_answers_at_once_and_the_connection_returns_when_its_statement_en
             following = pool.runQuery("following")
             with pytest.raises(CancelledError):
                 await running
-            assert not following.called
-            gate.set()
-            await following
-        assert driver.calls["connect"] == 1
+            assert await following == [(1,)]
+        assert driver.calls["connect"] == driver.calls["interrupt"] == 1
 
     runReactor(main)
 
@@ -428,7 +425,7 @@ def test_a_call_that_gets_no_connection_in_time_fails_with_the_pools_figures(dri
     step = driver.when("execute", gate, times=1)
 
     async def main() -> None:
-        async with pool_on(driver, cp_max=1, cp_timeout=0.05, cp_name="people") as pool:
+        async with pool_on(driver, cp_max=1, cp_wait_timeout=0.05, cp_name="people") as pool:
             running = pool.runQuery("running")
             await reached(step)
             with pytest.raises(DeadlineExceeded) as caught:
@@ -441,16 +438,14 @@ def test_a_call_that_gets_no_connection_in_time_fails_with_the_pools_figures(dri
     drive(main)
 
 
-def test_a_call_that_runs_too_long_fails_and_its_connection_returns_later(drive: Drive) -> None:
-    driver = ScriptedDriver()
-    gate = threading.Event()
-    driver.when("execute", gate, times=1)
+def test_a_call_that_runs_too_long_fails_and_its_connection_serves_the_next(drive: Drive) -> None:
+    driver = ScriptedDriver(interruptible=True)
+    driver.when("execute", HANG, times=1)
 
     async def main() -> None:
-        async with pool_on(driver, cp_max=1, cp_query_timeout=0.05) as pool:
-            with pytest.raises(DeadlineExceeded, match=r"cp_query_timeout=0\.05"):
-                await pool.runQuery("slow")
-            gate.set()
+        async with pool_on(driver, cp_max=1) as pool:
+            with pytest.raises(DeadlineExceeded, match=r"not ended within its timeout of 0\.05 s"):
+                await pool.using(timeout=0.05).runQuery("slow")
             await pool.runQuery("after")
         assert driver.calls["connect"] == 1
 

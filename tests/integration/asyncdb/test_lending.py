@@ -149,7 +149,7 @@ class LateConnection(Connection):
 @pytest.mark.parametrize("following", ["query", "connect"])
 def test_a_loan_cancelled_as_it_is_made_leaves_the_connection_to_those_after_it(drive: Drive, following: str) -> None:
     """What was made for it neither closes the connection nor takes it from the next borrower."""
-    driver = ScriptedDriver()
+    driver = ScriptedDriver(interruptible=True)
 
     class Late(LateConnection):
         inside, gate = threading.Event(), threading.Event()

@@ -376,7 +376,7 @@ def test_a_query_that_takes_too_long_fails_and_the_pool_goes_on(drive: Drive, da
         holder = database.connect()
         with holder.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(3)")
-        async with pool_on(database, cp_max=2, cp_query_timeout=0.2) as pool:
+        async with pool_on(database, cp_max=2, cp_timeout=0.2) as pool:
             with pytest.raises(DeadlineExceeded):
                 await pool.runQuery("SELECT pg_advisory_lock(3)")
             assert await pool.runQuery("SELECT 1") == [(1,)]
