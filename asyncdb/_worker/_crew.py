@@ -205,10 +205,6 @@ class Crew(Steps):
         for done in waiting:
             done.callback(False)
 
-    def _look_quiet(self) -> None:
-        if self._when_quiet:
-            self._delivery.wake(self._tell_quiet)
-
     def _tell_quiet(self) -> None:
         if self.core.in_use:
             return
@@ -292,6 +288,10 @@ class Crew(Steps):
             self._tell_idle()
         if self._when_quiet:
             self._tell_quiet()
+
+    def _look_ended(self) -> None:
+        if self._when_idle or self._when_quiet:
+            self._delivery.wake(self._look_idle)
 
     def _tell_idle(self) -> None:
         waiting, self._when_idle = self._when_idle, []

@@ -28,7 +28,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from asyncdb._core import Core, Crowd, EntryState, Orders
+from asyncdb._core import Core, Crowd, EntryState, JobState, Orders
 from asyncdb._worker._call import Call, Slot
 from asyncdb._worker._delivery import Delivery
 from asyncdb._worker._reports import log_slow
@@ -91,7 +91,7 @@ class Steps:
     def _arm(self) -> None:
         raise NotImplementedError
 
-    def _look_quiet(self) -> None:
+    def _look_ended(self) -> None:
         raise NotImplementedError
 
     # Carrying.
@@ -112,7 +112,7 @@ class Steps:
             self._carry_out(orders)
         if wake_at < self._armed_for:
             self._delivery.wake(self._arm)
-        self._look_quiet()
+        self._look_ended()
         return state
 
     def _look(self, slot: Slot, state: EntryState) -> EntryState:
@@ -156,7 +156,7 @@ class Steps:
                         self._delivery.wake(self._arm)
                     return EntryState.LENT
                 value._detach()  # nobody may give back, by it or by dropping it, what is somebody else's soon
-                value = None
+                return self._not_lent(slot, call)
             if task.foreign or left_open(slot.connection):
                 if call.interrupted:
                     slot.dirty = True  # cleaned when the interrupt is over, which would hit what is done now
@@ -190,12 +190,23 @@ class Steps:
             slot.dirty = True
         elif reason is None and not self._tidy(slot, call):
             reason = "unclean"
-        failure = Failure(error)
+        # Else whoever gave it up answers, perhaps a moment later, and in other words.
+        wanted = call.state is not JobState.ABANDONED
         if reason is not None:
-            return self._lose(slot, call, failure, reason)
-        state = self._tell(self.core.distrusted if driver.is_doubtful(error) else self.core.failed, slot)
-        self._delivery.post(call, failure)
+            state = self._evict(slot, reason)
+        else:
+            state = self._tell(self.core.distrusted if driver.is_doubtful(error) else self.core.failed, slot)
+        if wanted:
+            self._delivery.post(call, Failure(error))
         return state
+
+    def _not_lent(self, slot: Slot, call: Call) -> EntryState:
+        """The borrower has gone; whoever gave the call up answers it."""
+        if call.interrupted:
+            slot.dirty = True
+        elif not self._tidy(slot, call):
+            return self._evict(slot, "unclean")
+        return self._tell(self.core.finished, slot)
 
     def _tidy(self, slot: Slot, call: Call | None) -> bool:
         """Leave the connection as a call should find it. Returns whether that worked."""

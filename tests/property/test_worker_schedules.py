@@ -255,7 +255,7 @@ class World:
         limits: dict[str, Any] = {
             "cp_max": pick.choice([1, 2, 3]),
             "cp_max_waiting": pick.choice([2, 1000, 1000, 1000]),
-            "cp_timeout": pick.choice([None, None, 0.5, 5.0]),
+            "cp_timeout": pick.choice([None, None, 0.05, 0.5]),
             "cp_wait_timeout": pick.choice([None, 3.0]),
             "cp_check_after": pick.choice([None, 0.05]),
             "cp_max_idle": pick.choice([None, 0.3]),
@@ -438,8 +438,10 @@ class World:
         elif way < 0.80:
             self.cancel()
             self.turnstile.let_go_on(pick.randint(0, 8))
-        elif way < 0.85:
+        elif way < 0.83:
             self.host.clock.advance(pick.choice([0.001, 0.01, 0.1, 0.1, 1.0, 3.0]))
+        elif way < 0.87:
+            self.host.pass_time()
         elif way < 0.90:
             self.use_lent()
         elif way < 0.91:
