@@ -1,0 +1,54 @@
+"""The database fails in one way or another while clients read and write. `tests.load.outages` is the same at length."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncdb.testing.postgres import Database
+from tests.integration.asyncdb.running import runReactor
+from tests.support.outages import READ_ONLY, Course, Scene, through
+
+CONNECTIONS = 4
+
+
+def course_of(outage: str, database: Database) -> Course:
+    async def main() -> Course:
+        async with Scene(database, connections=CONNECTIONS).played() as scene:
+            return await through(scene, outage)
+
+    course = runReactor(main)
+    assert not course.wrong, (course.tally.wrong, course.findings)
+    return course
+
+
+@pytest.mark.parametrize("outage", ["restart", "crash"])
+def test_of_a_server_that_goes_and_comes_back_only_what_ran_is_felt(breakable: Database, outage: str) -> None:
+    """Whatever waits, waits for the server; nothing is sent on a connection that is known to be lost."""
+    course = course_of(outage, breakable)
+    assert course.tally.failed.total() <= CONNECTIONS, course.tally
+    assert course.connect_failures
+
+
+@pytest.mark.parametrize("outage", ["read-only", "standby"])
+def test_a_server_that_takes_no_writes_serves_reads_and_is_written_to_when_it_does(
+    breakable: Database, outage: str
+) -> None:
+    course = course_of(outage, breakable)
+    others = {name: count for name, count in course.tally.failed.items() if name != READ_ONLY}
+    assert sum(others.values()) <= (CONNECTIONS if outage == "standby" else 0), others  # it restarts for that
+    assert course.evictions["readonly"] >= CONNECTIONS
+
+
+def test_a_changed_password_costs_nothing_once_the_pool_is_told(breakable: Database) -> None:
+    course = course_of("password", breakable)
+    assert course.tally.failed.total() <= 1, course.tally  # the one whose backend was ended
+    assert course.connect_failures  # with the old password, until the new one was known
+    assert course.right_meanwhile >= 20
+    assert course.evictions["evicted"] == CONNECTIONS - 1
+
+
+def test_with_no_connection_to_be_had_those_there_are_serve_on(breakable: Database) -> None:
+    course = course_of("role limit", breakable)
+    assert course.tally.failed.total() <= 2, course.tally  # those whose backends were ended
+    assert course.connect_failures
+    assert course.right_meanwhile >= 20
