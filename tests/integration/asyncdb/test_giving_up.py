@@ -1,0 +1,51 @@
+"""The moment between giving a running call up and telling its caller: what its thread does then is nobody's answer."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncdb import ConnectionPool, DeadlineExceeded
+from asyncdb._core import Orders
+from asyncdb.adbapi import Transaction
+from tests.integration.asyncdb.running import Drive
+from tests.support.waiting import wait_until
+
+
+@pytest.mark.parametrize("lends", [False, True], ids=["commits", "lends"])
+def test_a_thread_that_comes_back_before_its_caller_was_told_tells_nothing(
+    drive: Drive, tmp_path: Path, lends: bool
+) -> None:
+    going_on = threading.Event()
+
+    def function(transaction: Transaction) -> None:
+        going_on.wait(60)
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", str(tmp_path / "db"), cp_max=1) as pool:
+            await pool.runQuery("SELECT 1")
+            crew: Any = pool._crew
+            carry_out, lend = crew._carry_out, pool._driver.lend
+
+            def after_the_thread(orders: Orders[Any, Any]) -> None:
+                if orders.fail:
+                    going_on.set()
+                    wait_until(lambda: not crew.core.in_use and not crew._threads._at_work(), "the thread has come back")
+                carry_out(orders)
+
+            def slow_lend(*args: Any) -> None:
+                going_on.wait(60)
+                lend(*args)
+
+            crew._carry_out, pool._driver.lend = after_the_thread, slow_lend  # type: ignore[method-assign]
+            hasty = pool.using(timeout=0.05)
+            call: Any = hasty.connect() if lends else hasty.runInteraction(function)
+            with pytest.raises(DeadlineExceeded):
+                await call
+            crew._carry_out, pool._driver.lend = carry_out, lend  # type: ignore[method-assign]
+            assert await pool.runQuery("SELECT 1") == [(1,)]
+
+    drive(main)
