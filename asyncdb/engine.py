@@ -107,7 +107,7 @@ class _Shared:
     def __init__(self, driver: Driver, dialect_name: str) -> None:
         self._driver = driver
         self._current = _Current()
-        self.task = Task(self._run, foreign=True)
+        self.task = Task(self._run, "Engine.run", foreign=True)
         self.engine = sqlalchemy.create_engine(
             URL.create(dialect_name.replace(".", "+")),
             module=driver.dbapi,
@@ -117,10 +117,11 @@ class _Shared:
         # Not by the event "begin": with any listener on the engine, SQLAlchemy asks for listeners at every step of
         # every statement, which is a third of its own cost (20 of 65 µs for a one-row select from SQLite).
         dialect: Any = self.engine.dialect
-        self._commit_twophase = dialect.do_commit_twophase
+        self._prepare_twophase, dialect.do_prepare_twophase = dialect.do_prepare_twophase, self._prepare
+        self._commit_twophase, dialect.do_commit_twophase = dialect.do_commit_twophase, self._commit_prepared
+        self._rollback_twophase, dialect.do_rollback_twophase = dialect.do_rollback_twophase, self._rollback_prepared
         dialect.do_begin = self._begin
         dialect.do_commit = self._commit
-        dialect.do_commit_twophase = self._commit_prepared
         event.listen(self.engine, "handle_error", _leave_the_others)
 
     def _run(self, slot: Slot, call: Call) -> Any:
@@ -170,13 +171,29 @@ class _Shared:
         # CommitUnknown is no error of the driver's: SQLAlchemy lets it through as it is.
         commit(self._driver, slot, call, last=self._current.ending)
 
-    def _commit_prepared(self, connection: sqlalchemy.Connection, *args: Any, **kwargs: Any) -> None:
-        """The same for a transaction in two phases."""
+    # In two phases. PREPARE is where it is decided whether the call still may: other transactions, in other databases,
+    # may rely on it from then on, and it would stay there, with its locks, if it was neither committed nor rolled back.
+
+    def _prepare(self, connection: sqlalchemy.Connection, xid: Any) -> None:
+        self._in_two_phases(partial(self._prepare_twophase, connection, xid))
+
+    def _commit_prepared(
+        self, connection: sqlalchemy.Connection, xid: Any, is_prepared: bool = True, recover: bool = False
+    ) -> None:
+        attempt = partial(self._commit_twophase, connection, xid, is_prepared, recover)
+        self._in_two_phases(attempt, promised=is_prepared).committing = self._current.ending
+
+    def _rollback_prepared(self, *args: Any, **kwargs: Any) -> None:
+        self._rollback_twophase(*args, **kwargs)
+        if self._current.call is not None:
+            self._current.call.committing = False
+
+    def _in_two_phases(self, attempt: Callable[[], object], promised: bool = False) -> Call:
         slot, call = self._current.slot, self._current.call
         assert slot is not None
         assert call is not None
-        committing(self._driver, slot, call, partial(self._commit_twophase, connection, *args, **kwargs))
-        call.committing = self._current.ending
+        committing(self._driver, slot, call, attempt, promised=promised)
+        return call
 
 
 class Engine:

@@ -302,11 +302,11 @@ class Tasks:
         self._bare = True
         self._plain = plain
         # What is begun with characteristics of its own has them taken off again as from a user's function.
-        self.query = Task(self._query, foreign=not plain)
-        self.operation = Task(self._operation, foreign=not plain)
-        self.interaction = Task(self._interaction, foreign=True)
-        self.withConnection = Task(self._with_connection, foreign=True)
-        self.lend = Task(self._lend, foreign=True, lends=True)
+        self.query = Task(self._query, "runQuery", foreign=not plain)
+        self.operation = Task(self._operation, "runOperation", foreign=not plain)
+        self.interaction = Task(self._interaction, "runInteraction", foreign=True)
+        self.withConnection = Task(self._with_connection, "runWithConnection", foreign=True)
+        self.lend = Task(self._lend, "connect", foreign=True, lends=True)
 
     def prepare(self) -> None:
         """The pool starts: with factories of the user's own, statements go through them, as in adbapi."""
@@ -468,13 +468,15 @@ def commit(driver: Driver, slot: Slot, call: Call | None, last: bool = True) -> 
         job.committing = False
 
 
-def committing(driver: Driver, slot: Slot, job: Job, attempt: Callable[[], object]) -> None:
+def committing(driver: Driver, slot: Slot, job: Job, attempt: Callable[[], object], *, promised: bool = False) -> None:
     """Make one attempt to commit what *job* did. It is ``committing`` afterwards, unless nothing was committed.
 
+    Args:
+        promised: it was prepared, which promises that it can be: whether somebody waits for *job* is no question now.
     Raises: as `commit`.
     """
     job.committing = True
-    if job.state is _ABANDONED:
+    if job.state is _ABANDONED and not promised:
         job.committing = False
         raise Abandoned
     try:

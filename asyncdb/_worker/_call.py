@@ -112,7 +112,7 @@ class Call(Job):
         self.crew = crew
         self.task = task
         self.function: Any = function
-        self.args = args
+        self.args: tuple[Any, ...] = args
         self.kwargs = kwargs or NO_KEYWORDS  # an empty dict of its own would be a tenth of what a queued call takes
         self.context: Context = copy_context()
         self.deferred: Deferred[Any] | None = None

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 import pytest
@@ -15,8 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session
 
 from asyncdb import CommitUnknown, ConnectionPool, Engine, PoolClosed
+from asyncdb._core import JobState
+from asyncdb._worker import Call, Slot
+from asyncdb._worker._call import NOTHING
 from asyncdb.testing import ScriptedDriver
 from asyncdb.testing.postgres import Database
+from asyncdb.transaction import Abandoned
 from netcore.defer import gatherResults
 from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive
@@ -425,6 +429,26 @@ def test_a_connection_lost_in_a_commit_of_the_functions_own_is_reported_as_not_k
             assert await engine.run(lambda c: c.scalar(sa.select(1))) == 1
 
     drive(main)
+
+
+def test_in_two_phases_a_call_is_refused_the_first_and_may_end_what_is_prepared() -> None:
+    shared = Engine(ConnectionPool("sqlite3", ":memory:"))._shared
+    current, call, phases = shared._current, Call(cast("Any", None), NOTHING, None, (), {}), list[str]()
+    current.slot, current.call = Slot(), call
+    shared._prepare_twophase = lambda *args: phases.append("prepare")
+    shared._commit_twophase = lambda *args: phases.append("commit")
+    shared._rollback_twophase = lambda *args: phases.append("rollback")
+    dialect, connection = shared.engine.dialect, cast("Any", None)
+    dialect.do_prepare_twophase(connection, "x")
+    assert call.committing  # who cancels now must not be told that nothing happens
+    call.state = JobState.ABANDONED
+    dialect.do_commit_twophase(connection, "x")
+    assert not call.committing
+    dialect.do_rollback_twophase(connection, "x")
+    with pytest.raises(Abandoned):
+        dialect.do_prepare_twophase(connection, "x")
+    assert not call.committing
+    assert phases == ["prepare", "commit", "rollback"]
 
 
 def test_a_connection_lost_in_the_second_phase_is_reported_as_not_known(drive: Drive, url: str) -> None:

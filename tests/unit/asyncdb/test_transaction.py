@@ -12,7 +12,7 @@ from asyncdb._core import JobState
 from asyncdb._worker import Call, Slot, Task
 from asyncdb.dialect import Driver
 from asyncdb.testing import ScriptedDriver
-from asyncdb.transaction import Abandoned, Connection, Transaction, begin, commit
+from asyncdb.transaction import Abandoned, Connection, Transaction, begin, commit, committing
 
 
 class Waiting(Driver):
@@ -119,6 +119,17 @@ def test_an_unknown_commit_stays_unknown() -> None:
         carried.run(lambda transaction: 7)
     assert carried.call.committing
     assert carried.slot.lost
+
+
+def test_what_was_prepared_is_committed_whoever_waits() -> None:
+    carried = Carried()
+    carried.abandon()
+    with pytest.raises(Abandoned):
+        committing(carried.driver, carried.slot, carried.call, lambda: pytest.fail("prepared"))
+    done: list[bool] = []
+    committing(carried.driver, carried.slot, carried.call, lambda: done.append(True), promised=True)
+    assert done
+    assert carried.call.committing
 
 
 def test_a_lent_connection_commits_for_itself() -> None:
