@@ -76,7 +76,14 @@ def _processor_time() -> float:
 
 
 def _obey(replies: TextIO) -> None:
-    """Carry out orders until there are no more."""
+    """Carry out orders until there are no more, or nobody reads the answers: then the process ends."""
+    try:
+        _carry_out(replies)
+    finally:
+        os._exit(0)  # whatever a system left running in the main thread or elsewhere
+
+
+def _carry_out(replies: TextIO) -> None:
     worker = Worker()
     for line in sys.stdin:
         order = json.loads(line)
@@ -87,7 +94,6 @@ def _obey(replies: TextIO) -> None:
         except Exception:
             answer = {"error": traceback.format_exc(), "missing": False}
         print(json.dumps(answer), file=replies, flush=True)
-    os._exit(0)  # whatever a system left running in the main thread or elsewhere
 
 
 def main() -> None:
