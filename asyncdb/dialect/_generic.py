@@ -22,6 +22,7 @@ from typing import Any, cast
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import Dialect
 
+from asyncdb.dialect._turns import Turns
 from asyncdb.errors import ConnectArgumentsFailed
 from asyncdb.options import CallOptions, Options
 
@@ -57,6 +58,8 @@ class Driver:
     interrupt_again = 0.1
     """Seconds after which an interrupt is repeated while the statement has not ended: one that comes before the
     database has begun it is lost."""
+    turns: Turns | None = None
+    """Whose turn it is to write, where only one can."""
     busy_timeout = 0.0
     """Seconds that may be waited for a lock in all, where `is_busy` says that only a part of them was waited ..."""
     busy_slice = 0.0

@@ -34,6 +34,7 @@ from urllib.parse import parse_qsl
 from sqlalchemy.engine.interfaces import Dialect
 
 from asyncdb.dialect._generic import PLAIN, Driver
+from asyncdb.dialect._turns import Turns
 from asyncdb.options import CallOptions, Options
 
 __all__ = ["SqliteDriver"]

@@ -58,9 +58,7 @@ class Findings:
     @property
     def wrong(self) -> int:
         """How many things do not agree."""
-        return (
-            bool(self.balance) + len(self.missing) + len(self.phantoms) + len(self.doubled) + len(self.strangers)
-        )
+        return bool(self.balance) + len(self.missing) + len(self.phantoms) + len(self.doubled) + len(self.strangers)
 
 
 class Ledger:

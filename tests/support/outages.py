@@ -220,9 +220,7 @@ async def _serves_on(scene: Scene) -> None:
 
 
 OUTAGES: dict[str, Outage] = {
-    "restart": Outage(
-        lambda scene: scene.postgres.stop(), Scene.cut_off, lambda scene, begun: scene.postgres.start()
-    ),
+    "restart": Outage(lambda scene: scene.postgres.stop(), Scene.cut_off, lambda scene, begun: scene.postgres.start()),
     "crash": Outage(lambda scene: scene.postgres.kill(), Scene.cut_off, lambda scene, begun: scene.postgres.start()),
     "read-only": Outage(
         lambda scene: scene.postgres.setReadOnly(True),

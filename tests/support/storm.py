@@ -377,7 +377,9 @@ class Storm:
         )
 
         def settled() -> bool:
-            states = self._database.postgres.execute(*query)  # fewer than connections: killed at rest, and not used since
+            states = self._database.postgres.execute(
+                *query
+            )  # fewer than connections: killed at rest, and not used since
             return len(states) <= sum(pool.stats().total for pool in pools) and {s for s, _ in states} <= {"idle"}
 
         try:
@@ -463,9 +465,7 @@ def _use_lent(connection: Connection, number: int, pair: list[int], commits: boo
 
 
 def _look_closely(transaction: Transaction, meeting: threading.Barrier) -> tuple[Any, ...]:
-    transaction.execute(
-        f"{FRESH}, current_setting('transaction_isolation'), current_setting('transaction_read_only')"
-    )
+    transaction.execute(f"{FRESH}, current_setting('transaction_isolation'), current_setting('transaction_read_only')")
     ((owner, *rest),) = transaction.fetchall()
     meeting.wait(60)  # each on a connection of its own
     return (owner or "", *rest)

@@ -33,7 +33,9 @@ def test_a_thread_that_comes_back_before_its_caller_was_told_tells_nothing(
             def after_the_thread(orders: Orders[Any, Any]) -> None:
                 if orders.fail:
                     going_on.set()
-                    wait_until(lambda: not crew.core.in_use and not crew._threads._at_work(), "the thread has come back")
+                    wait_until(
+                        lambda: not crew.core.in_use and not crew._threads._at_work(), "the thread has come back"
+                    )
                 carry_out(orders)
 
             def slow_lend(*args: Any) -> None:
