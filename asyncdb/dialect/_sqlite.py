@@ -75,6 +75,7 @@ class SqliteDriver(Driver):
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
+        self.turns = Turns()
         self._begin = "BEGIN IMMEDIATE"
         self._deferred = False  # it takes no lock: the user's statements do
         self._lent_level: str | None = ""
