@@ -118,8 +118,8 @@ class Core(Timed[E, J]):
         orders: Orders[E, J] = Orders()
         self._keeps = True
         self._ready_wanted = True
-        self._look_ready(orders)
         self._match(orders, now)
+        self._look_ready(orders)
         return orders
 
     def not_ready(self, waited: float) -> DeadlineExceeded:
@@ -268,8 +268,8 @@ class Core(Timed[E, J]):
         entry.since = entry.proven = now
         orders: Orders[E, J] = Orders(recovered=self.outage.succeeded())
         self._settle(entry, now)
-        self._look_ready(orders)  # now: it may have had to be replaced already
         self._match(orders, now)
+        self._look_ready(orders)  # last: it, or one that was too old, may have had to be replaced already
         return orders
 
     def connect_failed(self, entry: E, error: BaseException, retryable: bool, now: float) -> Orders[E, J]:

@@ -245,6 +245,8 @@ class Ground(Generic[E, J]):
         for entry in self.entries:
             if entry.state is not _BUSY:  # which proves itself by ending its job
                 entry.proven = -math.inf
+            if entry.state is _IDLE:
+                self._note(self._upkeep.next(entry, self._spare()))  # ``cp_keepalive`` may ask it sooner now
 
     def _replace_all(self, reason: str, orders: Orders[E, J]) -> None:
         """Each connection is closed as soon as it is free; those that are, now."""

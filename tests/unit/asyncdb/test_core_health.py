@@ -232,6 +232,20 @@ def test_a_connection_that_did_not_answer_makes_all_others_suspect() -> None:
     assert second.state is EntryState.CHECKING
 
 
+def test_a_suspect_connection_at_rest_is_asked_as_if_it_had_not_answered_since_its_last_use() -> None:
+    pool = Pool(keepalive=60.0)
+    first, second = (pool.busy()[0] for _ in range(2))
+    pool.tell(pool.core.finished, first)
+    pool.pass_time(60)
+    pool.carry.clear()
+    pool.tell(pool.core.checked, first)
+    pool.wait(1)
+    pool.lose(second)
+    pool.pass_time(0)
+    assert pool.carry == [first]
+    assert first.state is EntryState.CHECKING
+
+
 def test_a_connection_in_use_during_a_loss_proves_itself_by_ending_its_job() -> None:
     pool = Pool()
     first, _ = pool.busy()
