@@ -116,8 +116,7 @@ class Core(Timed[E, J]):
     def warm(self, now: float) -> Orders[E, J]:
         """From now on ``cp_min`` connections are to stand; whoever asks wants to know when they do."""
         orders: Orders[E, J] = Orders()
-        self._keeps = True
-        self._ready_wanted = True
+        self._warmed = self._keeps = self._ready_wanted = True
         self._match(orders, now)
         self._look_ready(orders)
         return orders
@@ -264,6 +263,7 @@ class Core(Timed[E, J]):
             return None
         self._move(entry, EntryEvent.CONNECTED)
         self.tally.connected += 1
+        self._keeps = self._warmed
         self._upkeep.begin(entry, now)
         entry.since = entry.proven = now
         orders: Orders[E, J] = Orders(recovered=self.outage.succeeded())
@@ -287,7 +287,7 @@ class Core(Timed[E, J]):
             self._count_failure(error, orders, now)
         elif not late:
             self.tally.connect_failures += 1
-            self._keeps = False  # nothing gets better by trying; whoever asks again begins anew
+            self._keeps = False  # nothing gets better by trying, until it has for somebody who waits or asks anew
             self._fail_waiting(error, orders)
         if not late and not retryable and self._ready_wanted:
             self._ready_wanted = False

@@ -101,7 +101,8 @@ class Ground(Generic[E, J]):
         self.gave_up = False  # threads are stuck for good
         self.queue: JobQueue[J] = JobQueue()
         self._held_up = False  # suspended or closing: nobody is given a connection
-        self._keeps = False  # cp_min connections are to stand, wanted or not
+        self._warmed = False  # cp_min connections are to stand, wanted or not ...
+        self._keeps = False  # ... and it makes sense to try
         self._ready_wanted = False
         self._counts = [0] * len(EntryState)
         self._idle: list[E] = []

@@ -83,7 +83,7 @@ class World:
         self.doomed: set[Entry] = set()
         self.rested: set[Entry] = set()  # whose first call since they rested may turn out not to be sent
         self.no_fail_over_before = -math.inf
-        self.keeps = self.wants_ready = self.suspended = False
+        self.warmed = self.keeps = self.wants_ready = self.suspended = False
         self.close_at = math.inf
         self.drained = 0
         self.evicted = 0
@@ -129,7 +129,9 @@ class World:
 
     def cancel(self, call: Call) -> None:
         """The caller of *call* wants nothing any more."""
-        if call.answers:
+        if call.answers:  # the answer is on its way to him
+            assert self.core.cancel(call, self.now) is None
+            self._check()
             return
         if call.state is JobState.WAITING:
             self.lanes[call.lane].remove(call)
@@ -150,7 +152,7 @@ class World:
 
     def warm(self) -> None:
         """Somebody asks for `ready`."""
-        self.keeps = self.wants_ready = True
+        self.warmed = self.keeps = self.wants_ready = True
         self._follow(self.core.warm(self.now))
 
     def suspend(self) -> None:
@@ -180,6 +182,7 @@ class World:
         """Its thread has a connection."""
         if entry.state is not S.ABANDONED:
             self.used[entry] = self.answered[entry] = self.now
+            self.keeps = self.warmed
         self._report(entry, self.core.connected)
 
     def connect_failed(self, entry: Entry, retryable: bool) -> None:
@@ -203,6 +206,13 @@ class World:
             lane.append(call)
             lane.sort(key=lambda one: one.sequence)
         self._report(entry, self.core.suspected)
+
+    def all_suspected(self, order: Callable[[Entry], object]) -> None:
+        """The server has gone, which every connection shows that has rested, one after another."""
+        busy = [entry for entry, state in self.doing.items() if state is entry.state is S.BUSY and entry in self.rested]
+        for entry in sorted(busy, key=order):  # type: ignore[arg-type]
+            if entry in self.rested and entry.state is S.BUSY and not self.call_of(entry).committing:
+                self.suspected(entry)
 
     def ran(self, entry: Entry, event: str) -> None:
         """Its call has "finished", "failed" or was "distrusted"."""
@@ -549,7 +559,7 @@ class World:
                 if options.keepalive is not None:
                     moments.append(max(self.used[entry], self.answered[entry]) + options.keepalive)
         if self._may_grow() and self._pausing() and not self.crowded():
-            moments.append(core.outage.retry_at)
+            moments.append(max(core.outage.retry_at, self.now + (0.0 if self.crowd is None else STALL)))
         if self.could_serve():
             moments.append(self.now + STALL)
         if core.closing and not core.drained:

@@ -104,6 +104,11 @@ class Machine(RuleBasedStateMachine):
                 if world.doing.get(entry) is state:
                     world.work(entry, state, 0)
 
+    @precondition(lambda self: self.world.core.count(EntryState.BUSY) > 1)
+    @rule(key=numbers)
+    def all_suspected(self, key: int) -> None:
+        self.world.all_suspected(lambda entry: (entry.job.sequence + 7) * (key + 1) % 5 if entry.job else 0)
+
     @precondition(lambda self: any(call.state is JobState.RUNNING for call in self.world.calls))
     @rule(which=numbers)
     def commit(self, which: int) -> None:

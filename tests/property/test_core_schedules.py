@@ -211,7 +211,7 @@ class Simulation:
     def go(self) -> None:
         self.plan()
         world, turns = self.world, 0
-        end = world.now + 300.0
+        end = world.now + 60.0
         while (self.events or (world.calls and world.core.wake_at != math.inf)) and world.now < end:
             turns += 1
             assert turns < 50_000, "it never comes to rest"

@@ -167,6 +167,15 @@ def test_ready_fails_with_an_error_that_no_retry_mends_and_nothing_is_tried_unti
     assert pool.ready == 1
 
 
+def test_once_a_call_has_got_through_the_least_connections_are_kept_again() -> None:
+    pool = Pool(min=2)
+    pool.do(pool.core.warm(pool.now))
+    pool.fail(TypeError("a password that has just been changed"), retryable=False)
+    pool.submit()
+    pool.connect()
+    assert pool.connect().state is EntryState.IDLE
+
+
 def test_a_connection_that_has_to_be_replaced_when_it_comes_does_not_make_the_pool_ready() -> None:
     pool = Pool(min=1)
     pool.do(pool.core.warm(pool.now))
