@@ -157,7 +157,11 @@ class Crew(Steps):
     # ---------------------------------------------------------------------------- the pool itself, in the host's thread
 
     def ready(self, timeout: float) -> Deferred[None]:
-        """Fires when ``cp_min`` connections stand; fails with the reason, or when that has taken *timeout* seconds."""
+        """Fires when ``cp_min`` connections stand; fails with the reason, or when that has taken *timeout* seconds.
+
+        Raises: PoolClosed.
+        """
+        self._check_open()
         done: Deferred[None] = Deferred(self._forget_ready)
         timer = None if timeout == math.inf else self.host.callLater(timeout, self._overdue, done, timeout)
         self._when_ready[done] = timer
@@ -166,6 +170,10 @@ class Crew(Steps):
         self._carry_out(orders)
         self._arm_if_needed()
         return done
+
+    def _check_open(self) -> None:
+        if self.core.closing:
+            raise PoolClosed("the pool is closed")
 
     def _forget_ready(self, done: Deferred[None]) -> None:
         timer = self._when_ready.pop(done, None)
@@ -187,7 +195,11 @@ class Crew(Steps):
                 done.errback(Failure(reason))
 
     def suspend(self) -> Deferred[bool]:
-        """Give nobody a connection until `resume`. Fires when none is in use; with False if it was resumed before."""
+        """Give nobody a connection until `resume`. Fires when none is in use; with False if it was resumed before.
+
+        Raises: PoolClosed.
+        """
+        self._check_open()
         done: Deferred[bool] = Deferred()
         with self._lock:
             self.core.suspend()
