@@ -90,7 +90,7 @@ class Crew(Steps):
         Raises: PoolClosed, PoolOverloaded.
         """
         if self._leak_after is not None and call.task.foreign:
-            call.origin = ask_origin(3)
+            call.origin = ask_origin()
         # Before it is submitted: a thread may end it before this one goes on.
         call.deferred = deferred = self._make_deferred(call)
         core = self.core

@@ -9,8 +9,10 @@ import functools
 import logging
 import sys
 import traceback
+from types import FrameType
 from typing import Any
 
+from asyncdb._core import EntryState
 from asyncdb._worker._call import Call, Slot
 
 __all__ = ["ask_origin", "describe", "log_held", "log_slow"]
@@ -18,14 +20,17 @@ __all__ = ["ask_origin", "describe", "log_held", "log_slow"]
 logger = logging.getLogger("asyncdb.pool")
 slow_logger = logging.getLogger("asyncdb.slow")
 
+OURS = "asyncdb."
 LONGEST = 1000
 """Characters of a statement that are logged."""
 
 
-def ask_origin(depth: int) -> traceback.StackSummary:
-    """The stack of the caller *depth* frames above this function's, without reading any source yet."""
-    frames = traceback.walk_stack(sys._getframe(depth))
-    summary = traceback.StackSummary.extract(frames, limit=16, lookup_lines=False)
+def ask_origin() -> traceback.StackSummary:
+    """The stack of whoever has called the library, without reading any source yet."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(OURS):
+        frame = frame.f_back
+    summary = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=16, lookup_lines=False)
     summary.reverse()
     return summary
 
@@ -63,9 +68,11 @@ def log_slow(pool: str, call: Call, took: float, error: BaseException | None, pa
 def log_held(pool: str, slot: Slot, held: float) -> None:
     """*slot*'s connection is held by somebody for longer than ``cp_leak_after``."""
     call = slot.job
-    if isinstance(call, Call):
-        what, origin = describe(call, False), call.origin
-    else:
+    if slot.state is EntryState.LENT:
         what, origin = "connect", slot.origin
+    elif isinstance(call, Call) and call.sequence == slot.reported:
+        what, origin = describe(call, False), call.origin
+    else:  # between the decision and this, somebody else has got it
+        what, origin = "a call that has ended meanwhile", None
     place = f". It was asked for here:\n{''.join(origin.format())}" if origin else ""
     logger.warning("pool %s: a connection has been held for %.1f s, by %s%s", pool, held, what, place)
