@@ -16,15 +16,15 @@ import argparse
 import sys
 import time
 from collections import Counter
-from typing import Any
 
-from asyncdb import ConnectionPool, DeadlineExceeded
+from asyncdb import ConnectionPool, DeadlineExceeded, PoolClosed
 from asyncdb.testing import FaultyProxy
 from asyncdb.testing.postgres import Database, openOwnServer
 from netcore.defer import Deferred, ensureDeferred, gatherResults
 from netcore.reactors import Reactor
 from netcore.task import deferLater
 from netcore.threads import deferToThread
+from tests.load.running import run
 from tests.support.clients import name_of
 from tests.support.turns import timed
 
@@ -57,16 +57,13 @@ class Asking:
                 self.told[name_of(error)] += 1
                 if isinstance(error, DeadlineExceeded):
                     self.latest = max(self.latest, time.monotonic() - began - self._deadline)
-                if self._pool_is_closed(error):
+                if isinstance(error, PoolClosed):
                     return
             else:
                 if self._answered is not None:
                     done, self._answered = self._answered, None
                     done.callback(None)
             await deferLater(None, 0.001, lambda: None)
-
-    def _pool_is_closed(self, error: Exception) -> bool:
-        return type(error).__name__ == "PoolClosed"
 
     async def answered(self) -> None:
         """Wait for the next right answer."""
@@ -163,19 +160,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with openOwnServer() as postgres, Database(postgres) as database, FaultyProxy(*database.server) as proxy:
         experiment = Experiment(database, proxy, arguments)
-        failures: list[Any] = []
-
-        def start() -> None:
-            done = ensureDeferred(experiment.run())
-            done.addErrback(failures.append)
-            done.addBoth(lambda _: reactor.stop())
-
-        reactor = Reactor("asyncio")
-        reactor.callWhenRunning(start)
-        reactor.run()
-        reactor.dispose()
-        for failure in failures:
-            failure.raiseException()
+        run(experiment.run)
     return int(experiment.failed)
 
 

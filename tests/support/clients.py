@@ -64,7 +64,9 @@ class Clients:
         self._since = [0] * count  # right answers of each client since `each` was last asked
         self._everyone: Deferred[None] | None = None
         self.tally = Tally()
-        self._done = gatherResults([ensureDeferred(self._client(index)) for index in range(count)])
+        self._done: Deferred[list[None]] = gatherResults(
+            [ensureDeferred(self._client(index)) for index in range(count)]
+        )
 
     async def more(self, count: int) -> None:
         """Wait until there were *count* right answers more."""
@@ -76,7 +78,8 @@ class Clients:
         """Wait until each client has had a right answer to something it asks from now on."""
         # The first answer may be to a question that was asked before.
         self._since = [-1] * len(self._since)
-        self._everyone = done = Deferred()
+        done: Deferred[None] = Deferred()
+        self._everyone = done
         await done
 
     def turn(self) -> Tally:

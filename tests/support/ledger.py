@@ -1,8 +1,8 @@
 """A ledger in a database, by which it shows whether calls did what their callers were told they did.
 
-Each transaction moves an amount from one account to another and writes its number into a log. So the sum of all accounts
-never changes; what was reported as done is in the log once; what was reported as not done is not there; and of what
-nobody can know (`Outcome.UNKNOWN`) there is at most one entry.
+Each transaction moves an amount from one account to another and writes its number into a log. So the sum of all
+accounts never changes; what was reported as done is in the log once; what was reported as not done is not there; and of
+what nobody can know (`Outcome.UNKNOWN`) there is at most one entry.
 
 Each transaction also looks whether it is the first on its connection to say whose it is: with `SET LOCAL`, which ends
 with the transaction. One that was handed out dirty has another's number there, or rows that another has written.

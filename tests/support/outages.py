@@ -1,5 +1,5 @@
-"""What happens to databases, while clients read and write: each outage with its beginning, its end, and what the clients
-were told meanwhile.
+"""What happens to databases while clients read and write: each outage with its beginning, its end, and what the
+clients were told meanwhile.
 
 An outage has three spans: *begins*, *lasts*, *ends*; the last until each client has had a right answer again. What was
 committed must be there and nothing else, whatever happened: the server's crash, too. So the sessions have

@@ -1,9 +1,9 @@
-"""A storm of calls on pools of one PostgreSQL: cancelled, out of time, wrong, killed, lent, dropped; by chance, but the
-same chance for the same seed. And what is looked at meanwhile and afterwards.
+"""A storm of calls on pools of one PostgreSQL: cancelled, out of time, wrong, killed, lent, dropped; by chance, but
+the same chance for the same seed. And what is looked at meanwhile and afterwards.
 
-Each call has a kind (what it does) and a fate (what becomes of it meanwhile). Whatever a caller is told that the kind and
-the fate do not explain is a *violation*; so is a connection that came with something of somebody else's on it, an answer
-to another question, and what a pool leaves behind when all is over.
+Each call has a kind (what it does) and a fate (what becomes of it meanwhile). Whatever a caller is told that the kind
+and the fate do not explain is a *violation*; so is a connection that came with something of somebody else's on it, an
+answer to another question, and what a pool leaves behind when all is over.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ LONG = 600.0
 class Report:
     """What a storm came to.
 
-    Attributes: *calls*, how many there were; *told*, how often each kind was told what; *violations*, in words;
-        *findings*, of the ledger; *stats*, of each pool before it closed, by what it is called.
+    Attributes: *calls*, how many there were; *fired*, how many of them were told something; *kills*, how many backends
+        were ended; *told*, how often each kind was told what; *violations*, in words; *findings*, of the ledger;
+        *stats*, of each pool before it closed, by its name.
     """
 
     calls: int = 0
@@ -146,7 +147,7 @@ class Storm:
             await gatherResults([pool.close() for pool in pools.values()])
             self._admin.close()
         self.report.violations += watch.messages
-        self.report.calls, self.report.fired = self._calls, self.report.fired
+        self.report.calls = self._calls
         return self.report
 
     # ------------------------------------------------------------------------------------------------------- clients
@@ -193,7 +194,7 @@ class Storm:
     def _explained(self, error: Exception, fate: _Fate, expected: tuple[type, ...]) -> bool:
         if isinstance(error, CancelledError):
             return fate.cancelled
-        if isinstance(error, (DeadlineExceeded, CommitUnknown)) or isinstance(error, expected):
+        if isinstance(error, (DeadlineExceeded, CommitUnknown, *expected)):
             return True
         if isinstance(error, (QueryCanceledError, Dirty)):
             return False  # whoever is interrupted is told CancelledError or DeadlineExceeded
@@ -327,7 +328,8 @@ class Storm:
             await pool.disconnect(lent)
 
     async def _kill(self, number: int) -> None:
-        self.report.kills += await deferToThread(self._terminate)
+        killed = await deferToThread(self._terminate)
+        self.report.kills += killed
         self._note("kill", None)
 
     def _terminate(self) -> int:
@@ -458,7 +460,7 @@ def _move_in_steps(connection: Connection, number: int, pairs: list[list[int]]) 
 
 def _use_lent(connection: Connection, number: int, pair: list[int], commits: bool) -> int:
     with connection.cursor() as cursor:
-        move(cursor, number, *pair, 1)
+        move(cursor, number, pair[0], pair[1], 1)
     if commits:
         connection.commit()
     return number

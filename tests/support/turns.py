@@ -22,18 +22,16 @@ __all__ = ["Turns", "counted", "timed"]
 class Turns:
     """The turns so far.
 
-    Attributes: *count*; *longest*, in seconds of the thread's own processor time, or in calls; *at*, which one that was.
+    Attributes: *count*; *longest*, in seconds of the thread's own processor time, or in calls.
     """
 
     count: int = 0
     longest: float = 0.0
-    at: int = 0
 
     def note(self, measure: float) -> None:
         """One turn is over."""
         self.count += 1
-        if measure > self.longest:
-            self.longest, self.at = measure, self.count
+        self.longest = max(self.longest, measure)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from tests.support.turns import counted
 CONNECTIONS = 4
 DEADLINE = 0.3
 MARGIN = 2.0
-# Seconds of processor time are for measuring by hand, where the longest turn takes 2 ms. A call of a function takes some
-# 0.1 µs: this is well below 20 ms.
+# Processor time is for measuring by hand, where the longest turn takes 2 ms. A function's call takes some 0.1 µs: so
+# many are well below 20 ms.
 CALLS = 20_000
 
 
