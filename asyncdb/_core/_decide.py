@@ -244,6 +244,13 @@ class Core(Timed[E, J]):
         self._ended(entry, orders, now)
         return orders
 
+    def worth_replacing(self, entry: E, now: float) -> bool:
+        """Whether to report *entry*, whose server has refused to write, as lost: a new connection may find another.
+
+        Not again and again: the server may refuse on purpose, or for long, and serves those who read.
+        """
+        return now >= self._no_fail_over_before or now >= entry.expires
+
     def ended(self, entry: E, now: float) -> Orders[E, J]:
         """The connection is closed: retired, or no longer wanted when its thread came back."""
         orders: Orders[E, J] = Orders()

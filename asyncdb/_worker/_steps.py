@@ -186,6 +186,9 @@ class Steps:
         if took >= self._slow:
             log_slow(self._name, call, took, error, self._log_parameters)
         reason = "lost" if slot.lost else driver.eviction(error, slot.connection)
+        if reason == "readonly":
+            with self._lock:
+                reason = reason if self.core.worth_replacing(slot, self._seconds()) else None
         if reason is None and call.interrupted:
             slot.dirty = True
         elif reason is None and not self._tidy(slot, call):

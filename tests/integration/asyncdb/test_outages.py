@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
+from asyncdb import ConnectionPool
 from asyncdb.testing.postgres import Database
-from tests.integration.asyncdb.running import runReactor
+from tests.integration.asyncdb.running import Drive, runReactor
 from tests.support.outages import READ_ONLY, Course, Scene, through
 
 CONNECTIONS = 4
@@ -52,3 +56,20 @@ def test_with_no_connection_to_be_had_those_there_are_serve_on(breakable: Databa
     assert course.tally.failed.total() <= 2, course.tally  # those whose backends were ended
     assert course.connect_failures
     assert course.right_meanwhile >= 20
+
+
+def test_a_server_that_takes_no_writes_for_long_does_not_cost_a_connection_for_each(
+    drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncdb._core._decide.FAIL_OVER_PAUSE", 3600.0)
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", str(tmp_path / "db"), cp_max=1) as pool:
+            monkeypatch.setattr(pool._driver, "eviction", lambda error, connection: "readonly")
+            for _ in range(3):
+                with pytest.raises(sqlite3.OperationalError):
+                    await pool.runQuery("SELECT nothing")
+            stats = pool.stats()
+            assert (stats.connected, stats.evictions, stats.failed) == (2, {"readonly": 1}, 3)
+
+    drive(main)

@@ -308,7 +308,11 @@ def test_a_server_that_only_reads_on_purpose_has_them_replaced_once_in_a_while()
     pool.lose(pool.carry.pop(), "readonly")
     assert not pool.carry  # it goes, the other one stays
     assert pool.submit().state is JobState.RUNNING
+    entry = pool.carry.pop()
+    assert not pool.core.worth_replacing(entry, pool.now)  # and would have stayed, too, if that had been asked
     pool.wait(FAIL_OVER_PAUSE)
+    assert pool.core.worth_replacing(entry, pool.now)
+    pool.end()
     pool.idle()
     pool.submit()
     pool.lose(pool.carry.pop(), "readonly")
