@@ -294,7 +294,7 @@ class Core(Timed[E, J]):
             self._count_failure(error, orders, now)
         elif not late:
             self.tally.connect_failures += 1
-            self._keeps = False  # nothing gets better by trying, until it has for somebody who waits or asks anew
+            self._keeps = False  # no attempt mends it: until somebody who waits got through, or asks anew
             self._fail_waiting(error, orders)
         if not late and not retryable and self._ready_wanted:
             self._ready_wanted = False
