@@ -150,3 +150,16 @@ def test_what_waits_for_a_connection_to_be_made_is_not_looked_at_again_and_again
     pool.fail(OSError("refused"))
     pool.expire()
     assert pool.core.wake_at == pool.core.outage.retry_at > pool.now + STALL
+
+
+def test_the_least_connections_are_made_again_while_calls_are_quick() -> None:
+    pool = quick_pool(min=2, max=2)
+    pool.do(pool.core.warm(pool.now))
+    entry, _ = pool.busy()
+    pool.lose(entry, "unclean")
+    pool.fail(OSError("refused"))
+    pool.now = pool.core.outage.retry_at
+    pool.busy()
+    pool.carry.clear()
+    pool.expire()
+    assert [entry.state for entry in pool.carry] == [EntryState.CONNECTING]

@@ -135,3 +135,14 @@ def test_without_a_limit_nobody_is_told() -> None:
     pool.lent()
     pool.pass_time(1e6)
     assert not pool.held
+
+
+def test_a_connection_was_last_used_when_it_was_given_back() -> None:
+    pool = Pool()
+    lent = pool.lent()
+    pool.wait(1)
+    other = pool.idle()
+    pool.wait(1)
+    pool.do(pool.core.returned(lent, pool.now))
+    pool.clean(lent)
+    assert pool.core._idle == [other, lent]
