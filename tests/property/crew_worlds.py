@@ -144,7 +144,7 @@ class Turnstile:
         try:
             self._settle()
             for step in range(steps):
-                able = [number for number, stop in sorted(self._stopped.items()) if stop.may()]
+                able = self.able()
                 if not able:
                     return step
                 stop = self._stopped.pop(self.pick.choice(able))
@@ -155,6 +155,11 @@ class Turnstile:
             return steps
         finally:
             self._inside = False
+
+    def able(self) -> list[int]:
+        """The threads that may go on. In the host's thread."""
+        self._settle()
+        return [number for number, stop in sorted(self._stopped.items()) if stop.may()]
 
     def _settle(self) -> None:
         with self._state:

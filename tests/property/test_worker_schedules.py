@@ -250,6 +250,7 @@ class World:
         self.executed: Counter[int] = Counter()
         self.lent: list[Any] = []
         self.others: list[list[Any]] = []  # what ready() and suspend() came to
+        self.suspensions: list[list[Any]] = []
         self.wrong: list[str] = []
         self.database = Database(self)
         limits: dict[str, Any] = {
@@ -419,13 +420,14 @@ class World:
             return
         self.pool.disconnect(connection).addErrback(lambda failure: self.others.append([failure.value]))
 
-    def ask(self, method: Callable[[], Any]) -> None:
+    def ask(self, method: Callable[[], Any]) -> list[Any]:
         answers: list[Any] = []
         self.others.append(answers)
         deferred = method()
         deferred.addBoth(answers.append)
         if self.pick.random() < 0.2:
             deferred.cancel()
+        return answers
 
     def step(self) -> None:
         pick, way = self.pick, self.pick.random()
@@ -449,7 +451,7 @@ class World:
         elif way < 0.92:
             self.pool.evictAll()
         elif way < 0.93:
-            self.ask(self.pool.suspend)
+            self.suspensions.append(self.ask(self.pool.suspend))
         elif way < 0.97:
             self.pool.resume()
             self.up = self.up or pick.random() < 0.5
@@ -466,9 +468,16 @@ class World:
         assert stats.abandoned <= stats.max
         assert len(self.crew._threads.threads) <= 4 * stats.max
 
+    def check_armed(self) -> None:
+        """While nothing happens by itself, the timer is set for the next moment at which something is due."""
+        crew = self.crew
+        if not (self.host.asked or self.turnstile.able()):
+            assert crew._armed_for <= crew.core.wake_at or crew.core.drained, "nobody will come when it is time"
+
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self.step()
+            self.check_armed()
         if self.pick.random() < 0.5:
             self.come_to_rest()
         self.end()
@@ -478,7 +487,10 @@ class World:
         for _ in range(LATEST):
             if over():
                 return
-            if not (self.turnstile.let_go_on(1) or self.host.turn()) and not self.host.pass_time():
+            if self.turnstile.let_go_on(1) or self.host.turn():
+                continue
+            self.check_armed()
+            if not self.host.pass_time():
                 for thread in list(self.crew._threads.threads):
                     thread.join(5)
                 assert self.host.asked, f"nothing is left to happen, but not: {what}"
@@ -488,8 +500,9 @@ class World:
         """Everything is well again, and nobody wants anything more: then every connection is at rest, or closed."""
         self.up = True
         self.healed = True
+        if self.crew.core.suspended:
+            self.go_on_until(self.all_suspended, "who has suspended the pool hears that nothing runs")
         self.pool.resume()
-        self.lent_back()
         self.go_on_until(self.all_answered, "every call is answered")
         self.lent_back()
         crew = self.crew
@@ -510,6 +523,10 @@ class World:
     def all_answered(self) -> bool:
         self.lent_back()  # others may wait for it
         return all(call.answers for call in self.calls.values())
+
+    def all_suspended(self) -> bool:
+        self.lent_back()
+        return all(self.suspensions)
 
     def lent_back(self) -> None:
         while self.lent:
