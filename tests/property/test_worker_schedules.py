@@ -23,7 +23,7 @@ from netcore.defer import CancelledError, Deferred
 from netcore.failure import Failure
 from tests.property.crew_worlds import TurnHost, TurnLock, Turnstile
 
-SCHEDULES = 120
+SCHEDULES = 100
 """A hundred times as many, with other seeds, are worth their time when the crew was changed."""
 FINE_SCHEDULES = 20
 """Those that stop between the lines of the crew's own code, too."""
