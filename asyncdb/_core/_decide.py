@@ -291,7 +291,7 @@ class Core(Timed[E, J]):
         orders: Orders[E, J] = Orders()
         self._end(entry, now)
         if not late and (retryable or self._standing()):
-            self._count_failure(error, orders, now)
+            self._count_failure(error, entry, orders, now)
         elif not late:
             self.tally.connect_failures += 1
             self._keeps = False  # no attempt mends it: until somebody who waits got through, or asks anew

@@ -346,6 +346,7 @@ class Ground(Generic[E, J]):
 
     def _grow(self, orders: Orders[E, J], now: float) -> None:
         entry = self._make_entry()
+        entry.since = now
         entry.deadline = now + self._options.connect_timeout
         self._note(entry.deadline)
         self._counts[_CONNECTING] += 1

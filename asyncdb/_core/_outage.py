@@ -33,10 +33,13 @@ class Outage:
         self.error: BaseException | None = None
         self.retry_at = -math.inf
 
-    def failed(self, error: BaseException, now: float) -> bool:
-        """Another attempt failed. Returns whether it is the first: the one worth telling."""
+    def failed(self, error: BaseException, now: float, began: float) -> bool:
+        """An attempt that *began* then failed. Returns whether it is the first: the one worth telling.
+
+        The pause counts from its beginning: what hung for long has given whoever did not answer time enough.
+        """
         if now >= self.retry_at:  # else it was under way already when another failed: no reason for a longer pause
-            self.retry_at = now + self._pause * (0.5 + 0.5 * self._jitter())
+            self.retry_at = max(now, began + self._pause * (0.5 + 0.5 * self._jitter()))
             self._pause = min(self._longest, 2 * self._pause)
         self.failures += 1
         # Without its traceback, whose frames hold the connect arguments: a password lives in there.

@@ -142,17 +142,19 @@ class Timed(Ground[E, J]):
         state = entry.state
         if state is _CONNECTING:
             limit = self._options.connect_timeout
-            self._count_failure(DeadlineExceeded(f"not connected within cp_connect_timeout={limit} s"), orders, now)
+            self._count_failure(
+                DeadlineExceeded(f"not connected within cp_connect_timeout={limit} s"), entry, orders, now
+            )
         self._abandon(entry, "check" if state is _CHECKING else "unclean")
         orders.cut.append(entry)
         if state is _CHECKING:
             self._drop_suspects(orders, now)
 
-    def _count_failure(self, error: BaseException, orders: Orders[E, J], now: float) -> None:
+    def _count_failure(self, error: BaseException, entry: E, orders: Orders[E, J], now: float) -> None:
         self.tally.connect_failures += 1
         if self.closing:
             return  # nobody will try again
-        if self.outage.failed(error, now):
+        if self.outage.failed(error, now, entry.since):
             orders.outage = error
         self._note(self.outage.retry_at)
 

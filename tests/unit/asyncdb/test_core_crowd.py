@@ -144,7 +144,7 @@ def test_no_connection_is_made_for_calls_that_are_quick() -> None:
 def test_what_waits_for_a_connection_to_be_made_is_not_looked_at_again_and_again() -> None:
     pool = Pool(crowd=crowd(), max=4)
     pool.submit()
-    pool.wait(1.0)
+    pool.wait(2 * STALL)
     pool.expire()
     assert pool.core.wake_at > pool.now + STALL
     pool.fail(OSError("refused"))

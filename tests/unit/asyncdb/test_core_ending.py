@@ -91,8 +91,9 @@ def test_what_does_not_come_back_after_a_cut_is_cut_again_and_then_left() -> Non
 
 def test_closing_does_not_wait_its_deadline_for_threads_given_up_before() -> None:
     pool = Pool(connect_timeout=1.0)
-    pool.submit()
+    job = pool.submit()
     stuck = pool.take(EntryState.CONNECTING)
+    pool.cancel(job)
     pool.wait(1)
     pool.expire()
     pool.do(pool.core.close(pool.now, 5.0))
