@@ -14,7 +14,7 @@ from asyncdb.options import Options
 from tests.property.core_world import Call, World
 
 EXAMPLES = int(os.environ.get("ASYNCDB_CORE_EXAMPLES", "60"))
-"""Of some steps each. Ten thousand are worth their time when the core was changed (with ``-o faulthandler_timeout=0``)."""
+"""Of some steps each. When the core was changed, ten thousand are worth their time (``-o faulthandler_timeout=0``)."""
 STEPS = 50
 
 seconds = st.sampled_from([0.0, 1e-5, 0.001, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 100.0])
