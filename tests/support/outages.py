@@ -13,7 +13,7 @@ import dataclasses
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import psycopg2
@@ -84,7 +84,7 @@ class Scene:
         self.ledger = Ledger(database)
 
     @contextlib.asynccontextmanager
-    async def played(self) -> Any:
+    async def played(self) -> AsyncIterator[Scene]:
         """The clients are at it."""
         await deferToThread(self._build)
         arguments = {**self.address.connectArgs, "cp_connargs": lambda: {"password": self.known_password}}
@@ -116,7 +116,7 @@ class Scene:
             run("DROP ROLE {role}")
 
     @contextlib.contextmanager
-    def _admin(self) -> Any:
+    def _admin(self) -> Iterator[Callable[..., None]]:
         connection = self.database.connect()
 
         def run(statement: str, **parts: sql.Composable) -> None:

@@ -21,9 +21,12 @@ class Drive(Protocol):
     def __call__(self, function: Callable[[], Coroutine[Any, Any, T]], /) -> T: ...
 
 
-def runReactor(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run *function* on a reactor made for it; what it leaves open is closed by the reactor's shutdown."""
-    reactor = Reactor()
+def runReactor(function: Callable[[], Coroutine[Any, Any, T]], loop: str | None = None) -> T:
+    """Run *function* on a reactor made for it, on the run's loop or the one that *loop* names.
+
+    What it leaves open is closed by the reactor's shutdown.
+    """
+    reactor = Reactor(loop)
     results: list[Any] = []
 
     def start() -> None:

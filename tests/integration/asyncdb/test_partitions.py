@@ -92,7 +92,7 @@ def test_every_query_in_a_black_hole_fails_by_its_deadline_and_service_comes_bac
                 await deferLater(None, 0, lambda: None)
             assert turns.longest < CALLS
 
-        runReactor(main)
+        runReactor(main, "asyncio")  # whose turns can be looked at
 
 
 def test_a_pool_in_a_black_hole_closes_by_its_deadline(database: Database) -> None:
@@ -111,4 +111,4 @@ def test_a_pool_in_a_black_hole_closes_by_its_deadline(database: Database) -> No
             assert turns.longest < CALLS
             await deferToThread(proxy.heal)
 
-        runReactor(main)
+        runReactor(main, "asyncio")  # whose turns can be looked at
