@@ -138,8 +138,8 @@ class Ground(Generic[E, J]):
 
     @property
     def in_use(self) -> int:
-        """Connections that run a call, or are lent."""
-        return self._counts[_BUSY] + self._counts[_LENT]
+        """Connections that run a call, are lent, or are rolled back after they were."""
+        return self._counts[_BUSY] + self._counts[_LENT] + self._counts[_RESETTING]
 
     def figures(self) -> str:
         """The pool in one line, for messages."""

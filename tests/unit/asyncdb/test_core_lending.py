@@ -146,3 +146,13 @@ def test_a_connection_was_last_used_when_it_was_given_back() -> None:
     pool.do(pool.core.returned(lent, pool.now))
     pool.clean(lent)
     assert pool.core._idle == [other, lent]
+
+
+def test_a_connection_is_in_use_until_what_its_borrower_left_is_rolled_back() -> None:
+    pool = Pool()
+    entry = pool.lent()
+    assert pool.core.in_use == 1
+    pool.do(pool.core.returned(entry, pool.now))
+    assert pool.core.in_use == 1
+    pool.clean(entry)
+    assert pool.core.in_use == 0
