@@ -27,7 +27,7 @@ from netcore.threads import deferToThread
 from tests.support.clients import Clients, Tally
 from tests.support.ledger import Findings, Ledger
 
-__all__ = ["OUTAGES", "Course", "Scene", "through"]
+__all__ = ["OUTAGES", "READ_ONLY", "Course", "Scene", "through"]
 
 READ_ONLY = "ReadOnlySqlTransaction (25006)"
 
@@ -189,14 +189,14 @@ class Scene:
 class Outage:
     """What happens.
 
-    Attributes: *begin* and *end*, in a thread; *shows*, waits until it has been felt.
+    Attributes: *begin*, in a thread; *shows*, waits until it has been felt; *end*, in a thread, given what *begin*
+        returned; *after*, in the reactor's thread.
     """
 
     begin: Callable[[Scene], Any]
     shows: Callable[[Scene], Awaitable[None]]
     end: Callable[[Scene, Any], object]
     after: Callable[[Scene], object] = lambda scene: None
-    """In the reactor's thread, after the end."""
 
 
 def _rotate(scene: Scene) -> str:

@@ -417,12 +417,12 @@ class _Watch(logging.Handler):
 def _move_serializable(transaction: Transaction, number: int, amount: int) -> str:
     fresh(transaction, number)
     transaction.execute("SELECT pg_advisory_xact_lock_shared(1), sum(amount) FROM accounts WHERE id IN (0, 1)")
-    move_unchecked(transaction, number, amount)
+    _move_unchecked(transaction, number, amount)
     transaction.execute("SHOW transaction_isolation")
     return str(transaction.fetchall()[0][0])
 
 
-def move_unchecked(transaction: Transaction, number: int, amount: int) -> None:
+def _move_unchecked(transaction: Transaction, number: int, amount: int) -> None:
     """As `move`, in a transaction that has looked already."""
     for account, change in ((0, -amount), (1, amount)):
         transaction.execute("UPDATE accounts SET amount = amount + %s WHERE id = %s", (change, account))
