@@ -8,10 +8,11 @@ from collections.abc import Callable
 __all__ = ["Outage"]
 
 # Back-off doubles from the first pause to the longest. The longest bounds how long after the database's return a call
-# still waits; five seconds also keep a pool with nothing but failures from filling the server's log. A call that waits
-# less than that must still see an attempt made while it waits, so no pause is longer than a third of *patience*.
+# still waits (measured with five seconds: 3.8 s after an outage of as many); two also keep a pool with nothing but
+# failures from filling the server's log. A call that waits less than that must still see an attempt made while it
+# waits, so no pause is longer than a third of *patience*.
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0
 
 
 class Outage:
