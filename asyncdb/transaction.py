@@ -302,8 +302,8 @@ class Tasks:
         self._bare = True
         self._plain = plain
         # What is begun with characteristics of its own has them taken off again as from a user's function.
-        self.query = Task(self._query, "runQuery", foreign=not plain)
-        self.operation = Task(self._in_turn(self._operation), "runOperation", foreign=not plain)
+        self.query = Task(self._in_turn(self._query, statement=True), "runQuery", foreign=not plain)
+        self.operation = Task(self._in_turn(self._operation, statement=True), "runOperation", foreign=not plain)
         self.interaction = Task(self._in_turn(self._interaction), "runInteraction", foreign=True)
         self.withConnection = Task(self._in_turn(self._with_connection), "runWithConnection", foreign=True)
         self.lend = Task(self._lend, "connect", foreign=True, lends=True)
@@ -313,20 +313,24 @@ class Tasks:
         pool = self._pool
         self._bare = pool.connectionFactory is Connection and pool.transactionFactory is Transaction
 
-    def _in_turn(self, run: Callable[[Slot, Call], Any]) -> Callable[[Slot, Call], Any]:
+    def _in_turn(self, run: Callable[[Slot, Call], Any], statement: bool = False) -> Callable[[Slot, Call], Any]:
         """*run*, for one call at a time, if the database lets only one write.
 
         Without its turn in time a call goes on all the same: then somebody else, another program perhaps, keeps the
         lock, and the database says so.
+
+        Args:
+            statement: what runs is one statement, which may be one that does not write.
         """
         driver, turns = self._driver, self._driver.turns
         if turns is None:
             return run
 
         def run_in_turn(slot: Slot, call: Call) -> Any:
-            if call.options.readonly:
+            if call.options.readonly or (statement and call.args and not driver.writes(call.args[0])):
                 return run(slot, call)
             taken = turns.take(driver.busy_timeout, lambda: call.state is not _ABANDONED)
+            call.started = call.crew.host.seconds()  # waiting for its turn is waiting
             try:
                 if not taken and call.state is _ABANDONED:
                     raise Abandoned

@@ -26,6 +26,9 @@ STALL = 0.002
 connection at rest."""
 SPAN = 16
 """Over how many calls the mean is taken, each weighing less the older it is."""
+MOST = 4
+"""How many times the limit a call counts at most: one that waited for SQLite's checkpoint, or for a processor, says
+nothing of those after it."""
 
 
 class Crowd:
@@ -40,16 +43,20 @@ class Crowd:
     Attributes: *quick*, whether they would be; *enough*.
     """
 
-    __slots__ = ("_limit", "_mean", "enough", "quick")
+    __slots__ = ("_limit", "_mean", "_most", "enough", "quick")
 
     def __init__(self, limit: float, enough: int) -> None:
         self._limit = limit
+        self._most = MOST * limit
         self._mean = limit
         self.enough = enough
         self.quick = False  # until the first calls show it
 
     def ended(self, took: float, at_work: int) -> bool:
         """A call took so many seconds, while so many threads were at work. Returns *quick*."""
-        self._mean = mean = self._mean + (took / at_work - self._mean) / SPAN
+        each = took / at_work
+        if each > self._most:
+            each = self._most
+        self._mean = mean = self._mean + (each - self._mean) / SPAN
         self.quick = quick = mean < self._limit
         return quick

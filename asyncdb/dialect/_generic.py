@@ -60,6 +60,11 @@ class Driver:
     database has begun it is lost."""
     turns: Turns | None = None
     """Whose turn it is to write, where only one can."""
+
+    def writes(self, statement: object) -> bool:
+        """Whether *statement* needs a turn. Only asked where there are any."""
+        return True
+
     busy_timeout = 0.0
     """Seconds that may be waited for a lock in all, where `is_busy` says that only a part of them was waited ..."""
     busy_slice = 0.0

@@ -58,6 +58,9 @@ _MEMDB_SINCE = (3, 36, 0)  # https://www.sqlite.org/releaselog/3_36_0.html: name
 _BUSY = 5
 _READONLY = 8
 _INTERRUPT = 9
+# Statements that write; those that begin with one of these letters do not. (WITH may: it then waits as SQLite does.)
+_WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_READS = frozenset("SsVvWwPpEe")
 # Statements that do the same in a transaction. Not VACUUM, PRAGMA, ATTACH, BEGIN and their like.
 _REPEATABLE = re.compile(
     r"\s*(SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|REINDEX|ANALYZE)\b", re.IGNORECASE
@@ -190,6 +193,11 @@ class SqliteDriver(Driver):
 
     def is_busy(self, error: BaseException) -> bool:
         return isinstance(error, self.error) and _code(error) == _BUSY
+
+    def writes(self, statement: object) -> bool:
+        if not isinstance(statement, str) or statement[:1] in _READS:
+            return False
+        return _WRITES.match(statement) is not None
 
     def begin_again(self, connection: Any, statement: object) -> bool:
         if not isinstance(statement, str) or _REPEATABLE.match(statement) is None:

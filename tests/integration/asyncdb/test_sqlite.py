@@ -274,3 +274,34 @@ def test_what_a_callback_raises_is_reported_when_nobody_handles_it_and_not_at_th
         setUnhandledFailureHook(previous)
         gc.enable()
     assert len(logged.take(LookupError)) == 1
+
+
+def test_writers_of_one_pool_take_turns(drive: Drive, tmp_path: Path) -> None:
+    """Those that wait do not try in vain meanwhile, and one that reads does not wait with them."""
+    go_on = threading.Event()
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        connection.create_function("slowly", 0, lambda: go_on.wait(60) and 1)
+
+    async def main() -> None:
+        path = str(tmp_path / "turns.db")
+        async with ConnectionPool("sqlite3", path, cp_max=4, cp_min=0, cp_openfun=prepare) as pool:
+            turns = pool._driver.turns
+            assert turns is not None
+            await pool.runOperation("CREATE TABLE counts (n INTEGER)")
+            await pool.runOperation("INSERT INTO counts VALUES (0)")
+            writers: list[Any] = [
+                pool.runQuery("UPDATE counts SET n = n + slowly() RETURNING n"),
+                pool.runOperation("  update counts set n = n + slowly()"),
+                pool.runInteraction(
+                    lambda transaction: transaction.execute("UPDATE counts SET n = n + slowly()") and None
+                ),
+            ]
+            while len(turns._waiting) < len(writers) - 1:
+                await pool.runQuery("SELECT 1")
+            go_on.set()
+            for writer in writers:
+                await writer
+            assert await pool.runQuery("SELECT n FROM counts") == [(3,)]
+
+    drive(main)
