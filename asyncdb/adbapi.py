@@ -114,9 +114,9 @@ class ConnectionPool(Calls):
 
     @property
     def running(self) -> bool:
-        """Whether it has been started, by `start` or by its first use, and not closed."""
+        """Whether it has been started, by `start` or by its first use, and neither it nor its loop was closed."""
         crew = self._crew
-        return crew is not None and not crew.core.closing and not crew.inherited
+        return crew is not None and not (crew.core.closing or crew.inherited or crew.host.isGone())
 
     def __repr__(self) -> str:
         crew = self._own_crew()
@@ -152,17 +152,18 @@ class ConnectionPool(Calls):
             returns another one for the same end.
         Raises: ValueError: a deadline that is none. WrongThread.
         Fails with: nothing. Queued and cut calls fail with PoolClosed, one cut in its commit with CommitUnknown.
-        Threading: never blocks.
+        Threading: never blocks, unless its loop was closed meanwhile: then for a second at most.
         """
         given: object = deadline
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
             raise ValueError(f"deadline must be a number of seconds, 0 or more, not {deadline!r}")
-        self._closed = True
         crew = self._own_crew()
-        if crew is None:
-            return succeed(None)
-        crew.host.checkThread()
-        return crew.close(deadline)
+        if crew is not None and crew.host.isGone():
+            crew.end_now()
+        elif crew is not None:
+            crew.host.checkThread()
+        self._closed = True
+        return succeed(None) if crew is None else crew.close(deadline)
 
     def ready(self, timeout: float | None = None) -> Deferred[None]:
         """Open ``cp_min`` connections, and from now on replace those that are lost, wanted or not.
@@ -206,7 +207,7 @@ class ConnectionPool(Calls):
         Raises: WrongThread.
         """
         crew = self._own_crew()
-        if crew is not None:
+        if crew is not None and not crew.host.isGone():
             crew.host.checkThread()
             crew.resume()
 
@@ -219,7 +220,7 @@ class ConnectionPool(Calls):
         Raises: WrongThread.
         """
         crew = self._own_crew()
-        if crew is not None:
+        if crew is not None and not crew.host.isGone():
             crew.host.checkThread()
             crew.evict_all()
 
@@ -248,10 +249,13 @@ class ConnectionPool(Calls):
         slot = given._slot if isinstance(given, Connection) else None
         if slot is None or conn._pool is not self or conn._call is not None or self._crew is None:
             raise NotCheckedOut(f"{conn!r} is not checked out from {self!r}: give back what connect() fired with, once")
-        self._crew.host.checkThread()
+        crew = self._own_crew()
+        if crew is None or crew.is_foreign(slot):
+            raise NotCheckedOut(f"{conn!r} belongs to the process that this one was forked from: leave it alone here")
+        crew.host.checkThread()
         connection = conn._connection
         conn._detach()
-        given_back = self._crew.take_back(slot)
+        given_back = crew.take_back(slot)
         if given_back is None:  # the pool closed meanwhile, and could not close what you had
             self._driver.close(connection)
         return given_back or succeed(None)

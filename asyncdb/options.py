@@ -83,7 +83,8 @@ class Options:
     Args:
         leak_after: seconds after which a connection that is still held (by `connect`, or by a function that still
             runs) is reported, with the stack that asked for it; None: never. Taking that stack costs some 10 µs a call.
-        slow_query: seconds after which a call is logged as slow, by the logger ``asyncdb.slow``; None: never.
+        slow_query: seconds after which a call is logged as slow, by the logger ``asyncdb.slow``, those that it waited
+            for a connection not counted; None: never.
         log_parameters: log the parameters of slow statements too.
         autocommit: let runQuery and runOperation run without a transaction where that means the same.
     Raises: TypeError or ValueError, saying what to write instead.

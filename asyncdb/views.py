@@ -108,7 +108,8 @@ class Calls:
         No thread may be inside a call on it any more.
 
         Returns: Deferred firing when it is back in the pool. Fires at once if the pool closed meanwhile.
-        Raises: NotCheckedOut: it is not this pool's, or was given back before.
+        Raises: NotCheckedOut: it is not this pool's, was given back before, or belongs to the process that this one was
+            forked from.
         """
         raise NotImplementedError
 

@@ -133,6 +133,10 @@ class Crew(Steps):
         self._arm_if_needed()
         return deferred
 
+    def is_foreign(self, slot: Slot) -> bool:
+        """Whether *slot* was lent by another crew, and still is: before this process was forked."""
+        return slot.state is EntryState.LENT and slot not in self.core.entries
+
     def reclaim(self, slot: Slot, cursors: Collection[Any]) -> None:
         """The borrower of *slot* has dropped it without giving it back; *cursors* are what may still be in use of it.
 
@@ -281,6 +285,7 @@ class Crew(Steps):
             orders = self.core.close(self._seconds(), deadline)
         self._carry_out(orders)
         self._arm_if_needed()
+        self._tell_ready(_closed_before())
         return done
 
     def _drain(self) -> Deferred[None]:
@@ -349,7 +354,7 @@ class Crew(Steps):
         self._forget_shutdown()
         self._delivery.end()
         self._tell_idle()
-        self._tell_ready(PoolClosed("the pool was closed before it was ready"))
+        self._tell_ready(_closed_before())
         quiet, self._when_quiet = self._when_quiet, []
         for quieted in quiet:
             quieted.callback(True)
@@ -398,17 +403,9 @@ class Crew(Steps):
         for slot in orders.interrupt:
             self._send_interrupt(slot)
         for slot in orders.cut:
-            with self._lock:
-                if slot.cuttable:
-                    self._driver.cut(slot.connection)
-            self._post_returned(slot)
-        for slot in orders.carry:
-            try:
-                self._threads.callInThread(self._carry, slot)
-            except RuntimeError as error:  # the system has no more threads to give, or the pool ends
-                self._strand(slot, error)
-        for slot in orders.held:
-            log_held(self._name, slot, self._leak_after or 0.0)
+            self._cut(slot)
+        # Before the next attempt is begun, which may end before this thread goes on: told in the other order, the end
+        # of an outage would be taken for its beginning.
         if orders.outage is not None:
             told = self._driver.redact(orders.outage)
             logger.warning("pool %s cannot connect, and tries again while calls wait: %s", self._name, told)
@@ -416,10 +413,31 @@ class Crew(Steps):
         if orders.recovered:
             logger.info("pool %s: connected again, after %d failures", self._name, orders.recovered)
             self._tell_outage(None)
+        for slot in orders.carry:
+            self._have_carried(slot)
+        for slot in orders.held:
+            log_held(self._name, slot, self._leak_after or 0.0)
         if orders.ready or orders.unready is not None:
             self._delivery.wake(partial(self._tell_ready, orders.unready))
         if orders.drained:
             self._delivery.wake(self._on_drained)
+
+    def _have_carried(self, slot: Slot) -> None:
+        try:
+            self._threads.callInThread(self._carry, slot)
+        except RuntimeError as error:  # the system has no more threads to give, or the pool ends
+            self._strand(slot, error)
+
+    def _cut(self, slot: Slot) -> None:
+        with self._lock:
+            if slot.cuttable:
+                self._driver.cut(slot.connection)
+            parked, slot.parked = slot.parked, False
+        self._post_returned(slot)
+        if (
+            parked
+        ):  # no thread is inside the driver with it: it need not be stuck for as long as the interrupting one is
+            self._have_carried(slot)
 
     def _send_interrupt(self, slot: Slot) -> None:
         with self._lock:
@@ -459,6 +477,10 @@ class Crew(Steps):
             self._tell(self.core.ended, slot)
         if call is not None:
             self._delivery.post(cast("Call", call), Failure(error))
+
+
+def _closed_before() -> PoolClosed:
+    return PoolClosed("the pool was closed before it was ready")
 
 
 def _cancel_timer(result: Any, timer: Timer) -> Any:

@@ -97,10 +97,12 @@ class Delivery:
         count = min(len(self.results), BATCH)
         if count > 1 and self._tick is None:  # one alone is no sign of load
             self._tick = self._call_later(TICK, self._on_tick)
-        self._fire(count)
-        if self.results and not self._woken:
-            self._woken = True
-            self.wake(self.deliver)
+        try:
+            self._fire(count)
+        finally:  # a signal (KeyboardInterrupt) may end this: the others' turn comes all the same
+            if self.results and not self._woken:
+                self._woken = True
+                self.wake(self.deliver)
         self._delivered()
 
     def end(self) -> None:

@@ -37,6 +37,13 @@ def ask_origin() -> traceback.StackSummary:
 
 def describe(call: Call, parameters: bool) -> str:
     """What *call* does, in one line."""
+    try:
+        return _describe(call, parameters)
+    except Exception as error:  # from somebody's __str__ or __repr__: no reason to lose the call, or the thread
+        return f"{call.task.name} of what cannot be shown ({type(error).__name__})"
+
+
+def _describe(call: Call, parameters: bool) -> str:
     caller = f" of {call.options.name!r}" if call.options.name else ""
     if call.function is not None:
         function: Any = call.function

@@ -270,7 +270,10 @@ class Driver:
             return True
         if not isinstance(error, self.error):
             return False
-        return self.dialect.is_disconnect(cast("Any", error), connection, None)
+        try:
+            return self.dialect.is_disconnect(cast("Any", error), connection, None)
+        except Exception:  # some read args[0] of an error that somebody raised without any: nothing is known then
+            return True
 
     def is_unknown(self, error: BaseException, connection: Any) -> bool:
         """Whether *error*, raised by COMMIT, leaves open whether anything was committed."""

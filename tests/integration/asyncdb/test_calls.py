@@ -906,6 +906,52 @@ def test_results_that_come_when_the_loop_is_gone_are_dropped_in_silence(caplog: 
     assert not caplog.records
 
 
+def used_on_a_closed_loop() -> ConnectionPool:
+    """A pool that nobody has told of the end of its loop."""
+    pool = pool_on(ScriptedDriver(), cp_max=1)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(_query(pool))
+    assert pool.running
+    loop.close()
+    assert not pool.running
+    return pool
+
+
+def test_a_pool_whose_loop_is_gone_can_be_closed_on_another() -> None:
+    pool = used_on_a_closed_loop()
+    asyncio.run(_close(pool))
+    assert pool.stats().state == "closed"
+    with pytest.raises(PoolClosed):
+        asyncio.run(_query(pool))
+
+
+def test_a_pool_whose_loop_is_gone_starts_on_another() -> None:
+    pool = used_on_a_closed_loop()
+
+    async def main() -> None:
+        pool.evictAll()  # there is nothing
+        pool.resume()
+        async with pool:
+            assert pool.running
+            assert pool.stats().connected == 0
+            await pool.runQuery("x")
+
+    asyncio.run(main())
+    assert pool.stats().state == "closed"
+
+
+def test_closing_in_the_wrong_thread_does_nothing() -> None:
+    pool = pool_on(ScriptedDriver(), cp_max=1)
+
+    async def main() -> None:
+        await pool.runQuery("x")
+        with pytest.raises(WrongThread):
+            await asyncio.to_thread(pool.close)
+
+    asyncio.run(main())
+    assert asyncio.run(_query(pool)) == [(1,)]  # it has ended with its loop, and was not closed
+
+
 async def _query(pool: ConnectionPool) -> Any:
     return await pool.runQuery("x")
 

@@ -213,7 +213,7 @@ def test_an_interrupt_that_never_returns_holds_up_nobody_and_not_the_end(world: 
     world.time.advance(CHECK)
     assert successResultOf(waiting) == [(1,)]  # on another connection
     stats = pool.stats()
-    assert (stats.connected, stats.total, stats.abandoned, stats.evictions) == (2, 1, 1, {"check": 1})
+    assert (stats.connected, stats.total, stats.abandoned, stats.evictions) == (2, 1, 0, {"check": 1})
     began = world.time.seconds()
     world.time.runUntil(pool.close(deadline=1.0))
     assert world.time.seconds() - began <= 2.0
@@ -255,6 +255,25 @@ def test_interrupts_that_never_return_leave_threads_for_calls(world: World) -> N
     world.cancelled(pool.runQuery("hangs again"))
     assert world.driver.calls["interrupt"] == 3
     assert world.result(pool.runQuery("after all")) == [(1,)]
+
+
+def test_connections_that_wait_for_an_interrupt_to_end_are_done_without(world: World) -> None:
+    """Statements end, but interrupts never do: no thread is inside the driver with these connections."""
+    pool = world.pool()
+    never = threading.Event()
+    world.driver.when("interrupt", never)
+    for number in range(4):
+        ends = threading.Event()
+        world.driver.when("execute", ends, times=1)
+        world.cancelled(pool.runQuery(f"ends by itself {number}"))
+        ends.set()
+        world.time.advance(CHECK)
+        assert pool.stats().abandoned == 0
+    assert world.driver.calls["interrupt"] == 2  # twice cp_max
+    assert world.result(pool.runQuery("after")) == [(1,)]
+    never.set()
+    world.time.settle()
+    assert world.driver.calls["close"] == 2
 
 
 # ----------------------------------------------------------------------------------------------------------- commits

@@ -15,7 +15,7 @@ FLAGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
 BEGINNING = """
 import asyncio, multiprocessing, os, sys, threading
-from asyncdb import ConnectionPool
+from asyncdb import ConnectionPool, NotCheckedOut
 from netcore.defer import ensureDeferred
 from netcore.reactors import Reactor
 
@@ -146,3 +146,37 @@ def test_a_child_has_connections_of_its_own_or_ends_in_silence_and_the_parents_s
 
 def test_a_child_on_the_same_reactor_has_connections_of_its_own(spawn: Spawn, arguments: tuple[str, str]) -> None:
     assert output(spawn, IN_A_REACTOR, arguments) == "child: all is well\nparent: all is well\n"
+
+
+LENT = """
+async def use(lent):
+    for _ in range(2):
+        try:
+            pool.disconnect(lent)
+        except NotCheckedOut as error:
+            assert "forked" in str(error), error
+        else:
+            raise AssertionError
+        await pool.runQuery(WHO)
+    assert pool.stats().lent == 0
+    await pool.close()
+    say("child: all is well")
+
+async def main():
+    lent = await pool.connect()
+    cursor = lent.cursor()
+    cursor.execute(WHO)
+    who = cursor.fetchall()
+    wait_for(forked(lambda: asyncio.run(use(lent))))
+    cursor.execute(WHO)
+    assert cursor.fetchall() == who
+    await pool.disconnect(lent)
+    await pool.close()
+    say("parent: all is well")
+
+asyncio.run(main())
+"""
+
+
+def test_a_child_cannot_give_back_what_its_parent_has_borrowed(spawn: Spawn, arguments: tuple[str, str]) -> None:
+    assert output(spawn, LENT, arguments) == "child: all is well\nparent: all is well\n"

@@ -136,9 +136,9 @@ def test_ready_fails_when_the_pool_is_closed(world: World) -> None:
     ready = pool.ready()
     world.time.settle()
     closed = pool.close()
+    failureResultOf(ready, PoolClosed)  # at once, though the attempt to connect still goes on
     world.time.advance(10)
     assert successResultOf(closed) is None
-    failureResultOf(ready, PoolClosed)
     failureResultOf(pool.ready(), PoolClosed)
     gate.set()
 
@@ -184,6 +184,22 @@ def test_the_least_stands_again_when_the_database_is_back_and_the_hook_hears_of_
         assert heard[2 * round :] == [refused, None]
         assert pool.stats().outage is None
     assert where == {threading.get_ident()}
+
+
+def test_the_hook_hears_in_order_even_of_attempts_that_end_at_once(world: World) -> None:
+    """The next attempt may end before the thread that has begun it goes on."""
+    heard: list[Any] = []
+    pool = world.pool(cp_max=1, cp_connect_timeout=5, cp_on_outage=heard.append)
+    gate = threading.Event()
+    world.driver.when("connect", gate, times=1)
+    call = pool.runQuery("select")
+    world.time.settle()
+    threads: Any = pool._crew and pool._crew._threads
+    threads.callInThread = lambda function, *args: function(*args)
+    world.time.advance(5)
+    assert successResultOf(call) == [(1,)]
+    assert [type(error) for error in heard] == [DeadlineExceeded, type(None)]
+    gate.set()
 
 
 def test_a_hook_that_raises_is_logged_and_the_pool_goes_on(world: World, logged: Any) -> None:

@@ -145,6 +145,30 @@ def test_slow_calls_are_logged_without_their_parameters_unless_asked_for(
     assert ("geheim" in slow.text) is told
 
 
+class Unshowable:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_parameters_that_cannot_be_shown_cost_no_call(time: VirtualTime, slow: pytest.LogCaptureFixture) -> None:
+    driver = ScriptedDriver(interruptible=True)
+    pool = time.pool(driver, cp_max=1, cp_slow_query=1e-9, cp_log_parameters=True, cp_name="people")
+    driver.when("execute", driver.IntegrityError("twice"), matching=lambda sql, *args: sql == "fails")
+    for sql in ("fails", "ends well"):
+        gate = threading.Event()
+        driver.when("cursor", gate, times=1)
+        call, following = pool.runQuery(sql, (Unshowable(),)), pool.runQuery("waits")
+        time.advance(1.0)
+        gate.set()
+        time.settle()
+        if sql == "fails":
+            failureResultOf(call, driver.IntegrityError)
+        else:
+            assert successResultOf(call) == [(1,)]
+        assert result(time, following) == [(1,)]
+    assert "pool people: 1.000 s: runQuery of what cannot be shown (ZeroDivisionError)" in slow.text
+
+
 def test_slow_calls_that_fail_say_so_but_not_with_the_words_of_the_database(
     time: VirtualTime, slow: pytest.LogCaptureFixture
 ) -> None:

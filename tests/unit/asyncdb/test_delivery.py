@@ -133,3 +133,21 @@ def test_the_end_may_come_after_that_of_the_reactor_which_has_cancelled_its_time
     tick.cancel()
     results.delivery.end()
     assert results.delivered == [1]
+
+
+class Interrupted:
+    """A context, as a call has one, in which a signal comes."""
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_signal_that_ends_a_turn_leaves_the_others_their_results(results: Results) -> None:
+    results.post(1)
+    results.post(2)
+    call: Any = results.delivery.results[0][0]
+    call.context = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        results.host.turn()
+    results.host.turn()
+    assert results.delivered == [2]

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 
 from asyncdb import dialect
 from asyncdb.dialect import Driver
@@ -96,6 +97,15 @@ def test_an_unknown_module_gets_the_generic_facts() -> None:
     connection.close()
     assert driver.is_disconnect(module.OperationalError("gone?"), connection)
     assert not driver.may_autocommit(connection)
+
+
+def test_a_dialect_that_trips_over_an_error_knows_nothing_of_the_connection() -> None:
+    """As MySQL's do, over an error that a program has made itself."""
+    module: Any = ScriptedDriver()
+    module.InternalError = module.InterfaceError
+    driver = Driver(module, MySQLDialect_mysqldb(dbapi=module))
+    assert driver.eviction(module.OperationalError(), module.connect()) == "lost"
+    assert driver.eviction(module.OperationalError(1), module.connect()) is None
 
 
 def test_the_generic_ping_is_sqlalchemys_and_good_sql_replaces_it() -> None:
