@@ -224,3 +224,12 @@ def test_the_same_seed_brings_the_same_pauses() -> None:
 
     assert attempts(1) == attempts(1)
     assert attempts(1) != attempts(2)
+
+
+def test_a_callback_may_close_the_pool_whoever_made_the_call(time: VirtualTime) -> None:
+    """It runs in the context of its call, which no reactor has made."""
+    pool = time.pool(ScriptedDriver())
+    closed = pool.runQuery("SELECT").addCallback(lambda rows: pool.close())
+    time.settle()
+    assert successResultOf(closed) is None
+    assert pool.stats().state == "closed"
