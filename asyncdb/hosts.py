@@ -106,7 +106,7 @@ class ReactorHost:
                 f"this pool belongs to {self.reactor!r}, whose loop is stopped and not closed, while another loop runs "
                 "here: close that loop, or the pool in it, before the pool is used on another one"
             )
-        # By its loop first: a virtual reactor is the current one only in contexts of its own, callbacks have their call's.
+        # By its loop first: a virtual reactor is the current one only in its own contexts; callbacks have their call's.
         if asyncio._get_running_loop() is self.loop or self.reactor is _running_here():
             self._thread = here
         elif _runs(self.reactor):

@@ -21,13 +21,13 @@ from weakref import WeakSet
 from asyncdb._core import EntryState, JobState, Orders
 from asyncdb._worker._call import NOTHING, Call, Slot
 from asyncdb._worker._delivery import Delivery
-from asyncdb._worker._reports import ask_origin, log_held
+from asyncdb._worker._reports import ask_origin, log_held, take_stats
 from asyncdb._worker._steps import Steps
 from asyncdb.dialect import Driver
 from asyncdb.errors import AsyncdbError, PoolClosed
 from asyncdb.hosts import NOWHERE, Host, Timer
 from asyncdb.options import Options
-from asyncdb.stats import Histogram, PoolStats
+from asyncdb.stats import PoolStats
 from netcore.defer import Deferred
 from netcore.failure import Failure
 from netcore.threadpool import ThreadPool
@@ -237,40 +237,8 @@ class Crew(Steps):
 
     def stats(self) -> PoolStats:
         """How it stands."""
-        core = self.core
         with self._lock:
-            tally = core.tally
-            counts = {state.name.lower(): core.count(state) for state in EntryState if state < EntryState.ABANDONED}
-            error = core.outage.error
-            run_time = Histogram(tally.run_time.count())
-            state = "suspended" if core.suspended else "running"
-            return PoolStats(
-                name=self._name,
-                state="closed" if self.ended else "closing" if core.closing else state,
-                max=self._options.max,
-                min=self._options.min,
-                total=len(core.entries),
-                abandoned=len(core.strays),
-                waiting=core.waiting,
-                outage=None if error is None else self._driver.redact(error),
-                submitted=core.submitted,
-                finished=run_time.count,
-                failed=tally.failed,
-                refused=tally.refused,
-                cancelled=tally.cancelled,
-                waitTimeouts=tally.wait_timeouts,
-                timeouts=tally.timeouts,
-                connected=tally.connected,
-                connectFailures=tally.connect_failures,
-                checks=tally.checks,
-                interrupts=tally.interrupts,
-                evictions=dict(tally.evictions),
-                leaks=tally.leaks,
-                leftOpen=tally.left_open,
-                waitTime=Histogram(tally.wait_time.count()),
-                runTime=run_time,
-                **counts,
-            )
+            return take_stats(self._name, self.core, self._options, self.ended, self._driver.redact)
 
     # --------------------------------------------------------------------------------- the end, in the host's thread
 

@@ -1,4 +1,4 @@
-"""What is told about single calls: that one was slow, that one holds its connection for long.
+"""What is told: the figures, that a call was slow, that one holds its connection for long.
 
 Statements are named, their parameters only where ``cp_log_parameters`` asks for them: they are people's data.
 """
@@ -9,13 +9,16 @@ import functools
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from asyncdb._core import EntryState
+from asyncdb._core import Core, EntryState
 from asyncdb._worker._call import Call, Slot
+from asyncdb.options import Options
+from asyncdb.stats import Histogram, PoolStats
 
-__all__ = ["ask_origin", "describe", "log_held", "log_slow"]
+__all__ = ["ask_origin", "describe", "log_held", "log_slow", "take_stats"]
 
 logger = logging.getLogger("asyncdb.pool")
 slow_logger = logging.getLogger("asyncdb.slow")
@@ -83,3 +86,40 @@ def log_held(pool: str, slot: Slot, held: float) -> None:
         what, origin = "a call that has ended meanwhile", None
     place = f". It was asked for here:\n{''.join(origin.format())}" if origin else ""
     logger.warning("pool %s: a connection has been held for %.1f s, by %s%s", pool, held, what, place)
+
+
+def take_stats(
+    name: str, core: Core[Slot, Call], options: Options, ended: bool, redact: Callable[[BaseException], str]
+) -> PoolStats:
+    """A snapshot. Under the crew's lock."""
+    tally, error = core.tally, core.outage.error
+    counts = {state.name.lower(): core.count(state) for state in EntryState if state < EntryState.ABANDONED}
+    run_time = Histogram(tally.run_time.count())
+    state = "suspended" if core.suspended else "running"
+    return PoolStats(
+        name=name,
+        state="closed" if ended else "closing" if core.closing else state,
+        max=options.max,
+        min=options.min,
+        total=len(core.entries),
+        abandoned=len(core.strays),
+        waiting=core.waiting,
+        outage=None if error is None else redact(error),
+        submitted=core.submitted,
+        finished=run_time.count,
+        failed=tally.failed,
+        refused=tally.refused,
+        cancelled=tally.cancelled,
+        waitTimeouts=tally.wait_timeouts,
+        timeouts=tally.timeouts,
+        connected=tally.connected,
+        connectFailures=tally.connect_failures,
+        checks=tally.checks,
+        interrupts=tally.interrupts,
+        evictions=dict(tally.evictions),
+        leaks=tally.leaks,
+        leftOpen=tally.left_open,
+        waitTime=Histogram(tally.wait_time.count()),
+        runTime=run_time,
+        **counts,
+    )

@@ -152,7 +152,10 @@ class Driver:
 
     def redact(self, error: BaseException) -> str:
         """The first line of *error*, for logs and messages, without passwords and DSNs."""
-        text = str(error).strip().partition("\n")[0]
+        try:
+            text = str(error).strip().partition("\n")[0]
+        except Exception:  # it may be any, from cp_openfun
+            return type(error).__name__
         for secret in (*self.secrets, *(secret for recent in tuple(self._recent) for secret in recent)):
             text = text.replace(secret, "***")
         return f"{type(error).__name__}: {text}"

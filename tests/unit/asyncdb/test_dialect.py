@@ -108,6 +108,14 @@ def test_a_dialect_that_trips_over_an_error_knows_nothing_of_the_connection() ->
     assert driver.eviction(module.OperationalError(1), module.connect()) is None
 
 
+def test_an_error_that_cannot_be_shown_has_its_name_told() -> None:
+    class Unshowable(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert dialect.load("scripted", ScriptedDriver()).redact(Unshowable()) == "Unshowable"
+
+
 def test_the_generic_ping_is_sqlalchemys_and_good_sql_replaces_it() -> None:
     module = ScriptedDriver()
     driver = dialect.load("scripted", module)
