@@ -67,7 +67,7 @@ class Core(Timed[E, J]):
                 self._note(min(job.deadline, now + self._leak_after))
                 return Orders(carry=[entry])
         full = queue.alive >= self._max_waiting
-        if full and not self._has_room():
+        if full and not self._has_room(now):
             self.tally.refused += 1
             raise overloaded(self._max_waiting, self.figures())
         if job.caller is not None and queue.waiting_of(job.caller) >= self._max_of_caller:

@@ -30,7 +30,7 @@ from asyncdb._core._upkeep import Upkeep
 from asyncdb._core._waits import Waits
 from asyncdb.options import Options
 
-__all__ = ["FAIL_OVER_PAUSE", "Ground"]
+__all__ = ["FAIL_OVER_PAUSE", "UNDER_WAY", "Ground"]
 
 # Bound once: a global is read faster than an attribute of an enum class.
 _CONNECTING, _CHECKING, _IDLE, _BUSY = (
@@ -44,6 +44,7 @@ _LENT, _RESETTING, _ABANDONED = EntryState.LENT, EntryState.RESETTING, EntryStat
 # A server that refuses to write may do so on purpose: all connections are replaced for it once in so many seconds.
 FAIL_OVER_PAUSE = 1.0
 
+UNDER_WAY = (_CONNECTING, _CHECKING, _RESETTING)
 _STANDING = (_CHECKING, _IDLE, _BUSY, _LENT, _RESETTING)
 
 E = TypeVar("E", bound=Entry)
@@ -280,10 +281,15 @@ class Ground(Generic[E, J]):
 
     # -------------------------------------------------------------------------------------------------------- sizing
 
-    def _coming(self) -> int:
-        """Connections that will soon be free for whoever waits."""
-        count = self._counts
-        return count[_CONNECTING] + count[_CHECKING] + count[_RESETTING]
+    def _coming(self, now: float, states: tuple[EntryState, ...] = UNDER_WAY) -> int:
+        """Connections that will soon be free for whoever waits.
+
+        Not those that take too long already, and keep their place only because as many threads are stuck as may be.
+        """
+        coming = sum(self._counts[state] for state in states)
+        if not coming or self._room_astray():
+            return coming
+        return sum(entry.state in states and entry.deadline > now for entry in self.entries)
 
     def _standing(self) -> int:
         """Connections there are."""
@@ -293,7 +299,7 @@ class Ground(Generic[E, J]):
         """Whether there are more connections than there must be."""
         return len(self.entries) - self._counts[EntryState.CLOSING] > self._min
 
-    def _has_room(self) -> bool:
+    def _has_room(self, now: float) -> bool:
         """Whether one more call than ``cp_max_waiting`` will find a connection that no one else waits for."""
         if self._held_up:
             return False
@@ -301,10 +307,10 @@ class Ground(Generic[E, J]):
         more = self._max - len(self.entries) + count[EntryState.CLOSING]
         if self.outage.failures:  # for one that waits there will be an attempt
             more = min(more, 1 - count[_CONNECTING])
-        return bool(self._idle) or self.queue.alive < self._max_waiting + self._coming() + more
+        return bool(self._idle) or self.queue.alive < self._max_waiting + self._coming(now) + more
 
-    def _wants_more(self) -> bool:
-        return self._coming() < self.queue.alive or (self._keeps and len(self.entries) < self._min)
+    def _wants_more(self, now: float) -> bool:
+        return self._coming(now) < self.queue.alive or (self._keeps and len(self.entries) < self._min)
 
     def _may_grow(self, now: float) -> bool:
         """One attempt at a time: what it brings, or a connection that is free before, serves who waits longest."""
@@ -318,7 +324,7 @@ class Ground(Generic[E, J]):
             return
         if self._idle and self.queue.alive:
             self._use_idle(orders, now)
-        if self._wants_more() and self._may_grow(now):
+        if self._wants_more(now) and self._may_grow(now):
             self._grow(orders, now)
 
     def _use_idle(self, orders: Orders[E, J], now: float) -> None:
@@ -339,7 +345,7 @@ class Ground(Generic[E, J]):
                 continue
             idle.remove(entry)
             orders.carry.append(entry)
-        while idle and self._coming() - self._counts[_CONNECTING] < queue.alive:
+        while idle and self._coming(now, (_CHECKING, _RESETTING)) < queue.alive:
             entry = idle.pop()
             self._check(entry, now)
             orders.carry.append(entry)

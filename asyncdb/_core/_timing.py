@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from asyncdb._core._crowd import STALL
-from asyncdb._core._ground import E, Ground, J
+from asyncdb._core._ground import UNDER_WAY, E, Ground, J
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance
 from asyncdb._core._told import closed_while_running, no_connection, not_ended
@@ -33,7 +33,6 @@ _CONNECTING, _CHECKING, _IDLE, _BUSY, _LENT, _RESETTING, _CLOSING = (
 )
 _RUNNING = JobState.RUNNING
 LENT = -1  # instead of the number of a job: whoever has borrowed the connection
-_UNDER_WAY = (_CONNECTING, _CHECKING, _RESETTING)
 
 
 class Timed(Ground[E, J]):
@@ -45,7 +44,7 @@ class Timed(Ground[E, J]):
         self._expire_waiting(orders, now)
         for entry in list(self.entries):
             state = entry.state
-            if state in _UNDER_WAY:
+            if state in UNDER_WAY:
                 # The bound on threads that may be stuck: with as many astray as there may be connections, the next one
                 # keeps its place among the entries until one of them comes back.
                 if entry.deadline <= now and self._room_astray():
@@ -75,8 +74,8 @@ class Timed(Ground[E, J]):
         spare = self._spare()
         for entry in self.entries:
             state, job = entry.state, entry.job
-            if state in _UNDER_WAY:
-                if room_astray:
+            if state in UNDER_WAY:
+                if room_astray or entry.deadline > now:  # from then on nobody counts on it
                     moments.append(entry.deadline)
             elif state is _BUSY and job is not None:
                 if job.state is _RUNNING:

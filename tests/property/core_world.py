@@ -331,7 +331,9 @@ class World:
         return [entry for entry in self.core.entries if entry.state is S.IDLE and self.fit(entry)]
 
     def _coming(self) -> int:
-        return sum(entry.state in UNDER_WAY for entry in self.core.entries)
+        """What takes too long is counted on as long as one more thread may be stuck, since it is then done without."""
+        room = len(self.core.strays) < self.options.max
+        return sum(entry.state in UNDER_WAY and (room or entry.deadline > self.now) for entry in self.core.entries)
 
     def _standing(self) -> int:
         return sum(entry.state in STANDING for entry in self.core.entries)

@@ -388,3 +388,25 @@ def test_with_every_thread_stuck_calls_fail_in_time_and_all_is_well_when_they_co
     stats = pool.stats()
     assert stats.abandoned == 0
     assert stats.total == stats.idle
+
+
+def test_whoever_waits_does_not_count_on_a_check_that_takes_too_long(world: World) -> None:
+    """As many threads are stuck as may be, so it keeps its place: there is room for another all the same."""
+    pool = world.pool(cp_max=2)
+    driver: Any = pool._driver
+    driver.cut = lambda connection: None
+    back = threading.Event()
+    for _ in range(3):
+        world.result(pool.runQuery("before"))
+        world.time.advance(1)
+        world.driver.when("ping", back, times=1)
+        asked = pool.using(timeout=1.0).runQuery("waits for the check")
+        world.time.advance(1)
+        failureResultOf(asked, DeadlineExceeded)
+        world.time.advance(CHECK - 2)
+        waits = pool.runQuery("goes on waiting")
+        world.time.advance(1)
+        assert successResultOf(waits) == [(1,)]
+    assert pool.stats().abandoned == 2
+    assert world.result(pool.runQuery("after")) == [(1,)]
+    back.set()
