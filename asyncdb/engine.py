@@ -122,11 +122,12 @@ class _Shared:
         self._rollback_twophase, dialect.do_rollback_twophase = dialect.do_rollback_twophase, self._rollback_prepared
         dialect.do_begin = self._begin
         dialect.do_commit = self._commit
+        self._roll_back, dialect.do_rollback = dialect.do_rollback, self._rollback
         event.listen(self.engine, "handle_error", _leave_the_others)
 
     def _run(self, slot: Slot, call: Call) -> Any:
         """Run the function of *call*."""
-        current, driver = self._current, self._driver
+        current, driver, borrowed = self._current, self._driver, slot.connection
         current.slot, current.call, current.ending = slot, call, False
         plain = driver.types(slot.connection)
         if slot.types is not None:
@@ -143,6 +144,8 @@ class _Shared:
             return result
         finally:
             current.slot = current.call = current.connection = None
+            if driver.turns is not None:
+                driver.turns.give(borrowed)
             record = slot.extra
             if record is not None and record.dbapi_connection is None:
                 slot.lost = True  # invalidated by SQLAlchemy, or by f
@@ -170,6 +173,12 @@ class _Shared:
             return
         # CommitUnknown is no error of the driver's: SQLAlchemy lets it through as it is.
         commit(self._driver, slot, call, last=self._current.ending)
+
+    def _rollback(self, dbapi_connection: PoolProxiedConnection) -> None:
+        """SQLAlchemy rolls back; *f* may go on, and write no more."""
+        self._roll_back(dbapi_connection)
+        if self._driver.turns is not None:
+            self._driver.turns.give(dbapi_connection.dbapi_connection)
 
     # In two phases. PREPARE is where it is decided whether the call still may: other transactions, in other databases,
     # may rely on it from then on, and it would stay there, with its locks, if it was neither committed nor rolled back.

@@ -301,11 +301,12 @@ class Tasks:
         self._autocommit = driver.autocommit
         self._bare = True
         self._plain = plain
+        self._by_turns = driver.turns is not None
         # What is begun with characteristics of its own has them taken off again as from a user's function.
-        self.query = Task(self._in_turn(self._query, statement=True), "runQuery", foreign=not plain)
-        self.operation = Task(self._in_turn(self._operation, statement=True), "runOperation", foreign=not plain)
-        self.interaction = Task(self._in_turn(self._interaction), "runInteraction", foreign=True)
-        self.withConnection = Task(self._in_turn(self._with_connection), "runWithConnection", foreign=True)
+        self.query = Task(self._giving(self._query), "runQuery", foreign=not plain)
+        self.operation = Task(self._giving(self._operation), "runOperation", foreign=not plain)
+        self.interaction = Task(self._giving(self._interaction), "runInteraction", foreign=True)
+        self.withConnection = Task(self._giving(self._with_connection), "runWithConnection", foreign=True)
         self.lend = Task(self._lend, "connect", foreign=True, lends=True)
 
     def prepare(self) -> None:
@@ -313,39 +314,26 @@ class Tasks:
         pool = self._pool
         self._bare = pool.connectionFactory is Connection and pool.transactionFactory is Transaction
 
-    def _in_turn(self, run: Callable[[Slot, Call], Any], statement: bool = False) -> Callable[[Slot, Call], Any]:
-        """*run*, for one call at a time, if the database lets only one write.
-
-        Without its turn in time a call goes on all the same: then somebody else, another program perhaps, keeps the
-        lock, and the database says so.
-
-        Args:
-            statement: what runs is one statement, which may be one that does not write.
-        """
-        driver, turns = self._driver, self._driver.turns
+    def _giving(self, run: Callable[[Slot, Call], Any]) -> Callable[[Slot, Call], Any]:
+        """*run*, after which a turn that it still has is given on."""
+        turns = self._driver.turns
         if turns is None:
             return run
 
-        def run_in_turn(slot: Slot, call: Call) -> Any:
-            if call.options.readonly or (statement and call.args and not driver.writes(call.args[0])):
-                return run(slot, call)
-            taken = turns.take(driver.busy_timeout, lambda: call.state is not _ABANDONED)
-            call.started = call.crew.host.seconds()  # waiting for its turn is waiting
+        def run_and_give(slot: Slot, call: Call) -> Any:
+            connection = slot.connection
             try:
-                if not taken and call.state is _ABANDONED:
-                    raise Abandoned
                 return run(slot, call)
             finally:
-                if taken:
-                    turns.give()
+                turns.give(connection)
 
-        return run_in_turn
+        return run_and_give
 
     # One statement.
 
     def _query(self, slot: Slot, call: Call) -> Any:
         """Execute one statement; returns its rows, none for a statement that has no rows to give."""
-        if not (slot.plain and self._bare and self._plain):
+        if not (slot.plain and self._bare and self._plain) or (self._by_turns and self._driver.writes(call.args[0])):
             return self._statement(slot, call, _rows)
         # The same as `_statement` does, in one go: this is the call that programs make by the thousand.
         connection = slot.connection
@@ -371,15 +359,20 @@ class Tasks:
             commit(self._driver, slot, call)
             return result
         self._autocommit(slot.connection)
+        patient = True
+        if self._by_turns and self._driver.writes(call.args[0]):
+            patient = take_turn(self._driver, slot, call)
         try:
             return self._execute(slot, call, fetch)
         except BaseException as error:
-            return self._rescue(slot, call, error, fetch)
+            return self._rescue(slot, call, error, fetch, patient)
 
-    def _rescue(self, slot: Slot, call: Call, error: BaseException, fetch: Callable[[Any], Any]) -> Any:
+    def _rescue(
+        self, slot: Slot, call: Call, error: BaseException, fetch: Callable[[Any], Any], patient: bool = True
+    ) -> Any:
         """One statement in autocommit ended in *error*. Raise it; or wait longer, if a lock is all that it lacks."""
         driver, connection = self._driver, slot.connection
-        if not driver.is_busy(error) or driver.busy_timeout <= driver.busy_slice:
+        if not patient or not driver.is_busy(error) or driver.busy_timeout <= driver.busy_slice:
             driver.explain(error)
             raise error
         if call.state is _ABANDONED:
@@ -476,7 +469,25 @@ def begin(driver: Driver, slot: Slot, call: Call) -> None:
 
     Raises: Abandoned: its caller has gone while it waited for a lock. Else what the driver raises.
     """
-    _patiently(driver, call, partial(driver.begin, slot.connection, call.options))
+    patient = take_turn(driver, slot, call)
+    _patiently(driver, call, partial(driver.begin, slot.connection, call.options), patient)
+
+
+def take_turn(driver: Driver, slot: Slot, call: Call) -> bool:
+    """Wait until *call* may write, if the database lets only one write. Who took it gives it on, `Turns.give`.
+
+    Returns: whether a lock that is missing now may be waited for. Not if it has been already: without its turn in time
+        a call goes on all the same, and the database says who keeps the lock, if anybody does.
+    Raises: Abandoned: nobody waits for the call any more.
+    """
+    turns = driver.turns
+    if turns is None or call.options.readonly:
+        return True
+    taken = turns.take(slot.connection, driver.busy_timeout, lambda: call.state is not _ABANDONED)
+    call.started = call.crew.host.seconds()  # waiting for one's turn is waiting
+    if call.state is _ABANDONED:
+        raise Abandoned
+    return taken
 
 
 def commit(driver: Driver, slot: Slot, call: Call | None, last: bool = True) -> None:
@@ -492,6 +503,8 @@ def commit(driver: Driver, slot: Slot, call: Call | None, last: bool = True) -> 
         driver.commit(connection)  # raises, before anything is sent
     job = call or Job()
     _patiently(driver, job, partial(committing, driver, slot, job, partial(driver.commit, connection)))
+    if driver.turns is not None:
+        driver.turns.give(connection)
     if not last:
         job.committing = False
 
@@ -519,13 +532,16 @@ def committing(driver: Driver, slot: Slot, job: Job, attempt: Callable[[], objec
         raise
 
 
-def _patiently(driver: Driver, job: Job, attempt: Callable[[], T]) -> T:
+def _patiently(driver: Driver, job: Job, attempt: Callable[[], T], patient: bool = True) -> T:
     """What *attempt* returns. It is made again as long as a lock is all that it lacks, and somebody waits for *job*.
+
+    Args:
+        patient: else it is made once.
 
     Raises: Abandoned: nobody does. Else what *attempt* raises.
     """
     now = monotonic()
-    end = now + driver.busy_timeout
+    end = now + driver.busy_timeout if patient else now
     while True:
         try:
             return attempt()

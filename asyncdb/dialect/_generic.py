@@ -59,10 +59,11 @@ class Driver:
     """Seconds after which an interrupt is repeated while the statement has not ended: one that comes before the
     database has begun it is lost."""
     turns: Turns | None = None
-    """Whose turn it is to write, where only one can."""
+    """Which connection's turn it is to write, where only one can. `begin` and `go_on` give it on where they take no
+    lock."""
 
     def writes(self, statement: object) -> bool:
-        """Whether *statement* needs a turn. Only asked where there are any."""
+        """Whether one *statement* in autocommit needs a turn. Only asked where there are any."""
         return True
 
     busy_timeout = 0.0

@@ -78,7 +78,7 @@ class SqliteDriver(Driver):
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
-        self.turns = Turns()
+        self.turns = self._turns = Turns()
         self._begin = "BEGIN IMMEDIATE"
         self._deferred = False  # it takes no lock: the user's statements do
         self._lent_level: str | None = ""
@@ -116,6 +116,8 @@ class SqliteDriver(Driver):
         elif level:
             self._begin, self._lent_level = f"BEGIN {level.upper()}", level
             self._deferred = level.upper() == "DEFERRED"
+        if _asked(arguments.get("database"), bool(arguments.get("uri")))[1].get("mode") == "ro":
+            self._deferred = True  # BEGIN IMMEDIATE succeeds there
         arguments.update(check_same_thread=False, isolation_level=None)
         if _is_private(arguments.get("database"), bool(arguments.get("uri"))):
             if self.dbapi.sqlite_version_info < _MEMDB_SINCE:
@@ -181,6 +183,7 @@ class SqliteDriver(Driver):
                     raise
             else:
                 if self._deferred:
+                    self._turns.give(connection)
                     self.wait_long(connection)
                 return
         self.go_on(connection)
@@ -188,6 +191,7 @@ class SqliteDriver(Driver):
     def go_on(self, connection: Any) -> None:
         # Deferred: taking the lock at once would keep every other writer out while the function does something else,
         # and could fail where the function has asked for nothing but a commit, which succeeded.
+        self._turns.give(connection)
         connection.execute("BEGIN")
         self.wait_long(connection)
 
@@ -286,17 +290,20 @@ def _code(error: BaseException) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def _asked(database: Any, uri: bool) -> tuple[str, dict[str, str]]:
+    """The file's name, and what a URI asks for besides."""
+    if not isinstance(database, (str, bytes, os.PathLike)):
+        return "unknown", {}
+    database = os.fsdecode(database)
+    if not uri or not database.startswith("file:"):
+        return database, {}
+    name, _, query = database.removeprefix("file:").partition("#")[0].partition("?")
+    return name, dict(parse_qsl(query))
+
+
 def _is_private(database: Any, uri: bool) -> bool:
     """Whether each connection to *database* would get a database of its own."""
-    if not isinstance(database, (str, bytes, os.PathLike)):
-        return False
-    database = os.fsdecode(database)
-    if database in ("", ":memory:"):
-        return True
-    if not uri or not database.startswith("file:"):
-        return False
-    name, _, query = database.removeprefix("file:").partition("#")[0].partition("?")
-    asked = dict(parse_qsl(query))
+    name, asked = _asked(database, uri)
     if asked.get("vfs") == "memdb":
         return not name.startswith("/")
     if asked.get("cache") == "shared":

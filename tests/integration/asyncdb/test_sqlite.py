@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from asyncdb import ConnectionPool, PoolClosed
+from asyncdb import ConnectionPool, Engine, PoolClosed
 from asyncdb.adbapi import Connection, Transaction
 from asyncdb.testing import ScriptedDriver
 from netcore.defer import gatherResults, setUnhandledFailureHook
 from netcore.reactors import Reactor
+from netcore.threads import deferToThread
 from tests.integration.asyncdb.running import Drive
 from tests.integration.asyncdb.test_calls import reached
 from tests.support.guard import Logged
@@ -225,6 +226,56 @@ def test_a_slow_function_keeps_no_quick_statement_waiting(drive: Drive, path: st
             finally:
                 gate.set()
             assert await slow
+
+    drive(main)
+
+
+@pytest.mark.parametrize("ended", ["commit", "rollback", "DEFERRED", "mode=ro", "session.commit", "session.rollback"])
+def test_who_has_no_lock_has_no_turn_to_write_either(drive: Drive, path: str, ended: str) -> None:
+    """If it had, the other call would wait for an hour."""
+    gate, there = threading.Event(), threading.Event()
+    if ended == "mode=ro":
+        database, options = f"file:{path}?mode=ro", {"uri": True}
+    else:
+        database, options = path, {"isolation_level": "DEFERRED"} if ended == "DEFERRED" else {}
+    sqlite3.connect(path).close()
+
+    def work(connection: Any) -> None:
+        if ended.startswith("session."):
+            connection.exec_driver_sql("SELECT 1")
+        if ended.endswith(("commit", "rollback")):
+            getattr(connection, ended.removeprefix("session."))()
+        there.set()
+        gate.wait(60)
+
+    def write(transaction: Any) -> str:
+        if ended != "mode=ro":
+            transaction.execute("CREATE TABLE t (x INTEGER)")
+        return "written"
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", database, timeout=3600, cp_max=2, **options) as pool:
+            slow = (Engine(pool).run if ended.startswith("session.") else pool.runWithConnection)(work)
+            try:
+                await deferToThread(there.wait, 60)
+                assert await pool.runInteraction(write) == "written"
+            finally:
+                gate.set()
+            await slow
+
+    drive(main)
+
+
+def test_an_engines_writers_take_their_turns_too(drive: Drive, path: str) -> None:
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", path, cp_max=2) as pool:
+            turns = pool._driver.turns
+            assert turns is not None
+            held = await Engine(pool).run(
+                lambda connection: [connection.exec_driver_sql("SELECT 1").scalar(), turns._holder]
+            )
+            assert held[1] is not None
+            assert turns._holder is None
 
     drive(main)
 

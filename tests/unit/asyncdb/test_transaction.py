@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from asyncdb import CommitUnknown, ConnectionPool
 from asyncdb._core import JobState
 from asyncdb._worker import Call, Slot, Task
-from asyncdb.dialect import Driver
+from asyncdb.dialect import PLAIN, Driver
+from asyncdb.dialect._turns import Turns
+from asyncdb.options import CallOptions
 from asyncdb.testing import ScriptedDriver
 from asyncdb.transaction import Abandoned, Connection, Transaction, begin, commit, committing
 
@@ -232,3 +235,50 @@ def test_who_waits_to_begin_sees_that_his_caller_has_gone() -> None:
     with pytest.raises(Abandoned):
         begin(Locked(carried.module), carried.slot, carried.call)
     assert len(tried) == 3
+
+
+# ---------------------------------------------------------------------------------------------------------------- turns
+
+
+class OneWrites(Waiting):
+    """A driver for which one connection can write at a time."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.turns = Turns()
+        self.begun = 0
+
+    def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
+        self.begun += 1
+        raise self.error("busy")
+
+
+def test_who_waited_for_a_turn_in_vain_does_not_wait_as_long_again_for_the_lock() -> None:
+    carried = Carried(OneWrites)
+    carried.driver.busy_timeout = 0.001
+    assert carried.driver.turns is not None
+    assert carried.driver.turns.take("another", 0.0, lambda: True)
+    taken = carried.driver.turns.take
+
+    def take(holder: object, seconds: float, wanted: Callable[[], bool]) -> bool:
+        try:
+            return taken(holder, seconds, wanted)
+        finally:
+            carried.driver.busy_timeout = 1000.0
+
+    carried.driver.turns = SimpleNamespace(take=take)  # type: ignore[assignment]
+    with pytest.raises(carried.module.Error, match="busy"):
+        begin(carried.driver, carried.slot, carried.call)
+    assert carried.driver.begun == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["operation", "interaction", "withConnection"])
+def test_whose_turn_comes_when_nobody_waits_any_more_does_nothing_and_gives_it_on(kind: str) -> None:
+    carried = Carried(OneWrites)
+    carried.call.state = JobState.ABANDONED
+    with pytest.raises(Abandoned):
+        carried.run(carried.abandon, kind)
+    assert not carried.driver.begun  # type: ignore[attr-defined]
+    assert not carried.module.calls["execute"]
+    assert carried.driver.turns is not None
+    assert carried.driver.turns.take("the next", 0.0, lambda: False)

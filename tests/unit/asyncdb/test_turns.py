@@ -27,11 +27,11 @@ class Thread:
             pass  # until it waits, or has its turn
 
     def _run(self) -> None:
-        self.taken = self._turns.take(self._seconds, self._wanted)
+        self.taken = self._turns.take(self, self._seconds, self._wanted)
         self.got.set()
         if self.taken:
             self.may_give.wait()
-            self._turns.give()
+            self._turns.give(self)
 
     def end(self) -> None:
         self.may_give.set()
@@ -41,8 +41,8 @@ class Thread:
 def test_a_turn_is_got_at_once_and_again_when_it_was_given() -> None:
     turns = Turns()
     for _ in range(3):
-        assert turns.take(0.0, lambda: False)
-        turns.give()
+        assert turns.take(turns, 0.0, lambda: False)
+        turns.give(turns)
 
 
 def test_who_came_first_is_served_first_and_nobody_who_comes_later_before() -> None:
@@ -56,7 +56,7 @@ def test_who_came_first_is_served_first_and_nobody_who_comes_later_before() -> N
     for thread in (first, *others):
         assert thread.taken
         thread.end()
-    assert turns.take(0.0, lambda: False)
+    assert turns.take(turns, 0.0, lambda: False)
 
 
 @pytest.mark.parametrize("why", ["not wanted", "too late"])
@@ -72,4 +72,16 @@ def test_who_waits_for_nothing_any_more_leaves_the_others_their_turns(why: str) 
     assert stayer.got.wait(LONG)
     assert stayer.taken
     stayer.end()
-    assert turns.take(0.0, lambda: False)
+    assert turns.take(turns, 0.0, lambda: False)
+
+
+def test_a_turn_is_kept_by_who_has_it_and_given_by_nobody_else() -> None:
+    turns = Turns()
+    mine, other = object(), object()
+    assert turns.take(mine, 0.0, lambda: False)
+    assert turns.take(mine, 0.0, lambda: False)
+    turns.give(other)
+    assert not turns.take(other, 0.0, lambda: False)
+    turns.give(mine)
+    turns.give(mine)
+    assert turns.take(other, 0.0, lambda: False)
