@@ -1,10 +1,11 @@
 """Asynchronous access to any DB-API driver, in the manner of Twisted's adbapi.
 
 - `asyncdb.adbapi`: `ConnectionPool`, with what it hands to functions, `Connection` and `Transaction`.
-- `asyncdb.engine`: `Engine`, SQLAlchemy Core on the same pool.
+- `asyncdb.engine`: `Engine`, SQLAlchemy's Core and ORM on the same pool.
 - `asyncdb.errors`: what can go wrong in the pool; these and the two classes above can be imported from here too.
 - `asyncdb.options`: what the ``cp_`` options mean.
-- `asyncdb.testing`: a scripted DB-API driver, for tests.
+- `asyncdb.stats`: what `ConnectionPool.stats` gives.
+- `asyncdb.testing`: for tests: a scripted driver, virtual time, a throw-away PostgreSQL, a network that fails.
 
 It runs on netcore's reactor or inside an asyncio program.
 """

@@ -41,19 +41,20 @@ class PoolClosed(AsyncdbError):
 
 
 class DeadlineExceeded(AsyncdbError, TimeoutError):
-    """A call did not get a connection within ``cp_timeout``, or did not end within ``cp_query_timeout``.
+    """A call did not get a connection within ``cp_wait_timeout``, or did not end within its ``cp_timeout``.
 
     The message says which, and how the pool's connections were occupied; where connecting failed, the last error of it
-    is the ``__cause__``. A retry is safe after ``cp_timeout``; after ``cp_query_timeout`` the statement may still take
-    effect.
+    is the ``__cause__``. A retry is safe if the call was still waiting (the message says that nothing was sent). What
+    ran was interrupted: a transaction is not committed, a statement in autocommit may have taken effect.
     """
 
 
 class CommitUnknown(AsyncdbError):
-    """The connection was lost during COMMIT: the transaction may have been committed, or not. Cause: network or server.
+    """The transaction may have been committed, or not. Cause: during COMMIT the connection was lost, or the caller
+    cancelled, or the time was over.
 
-    Do: look in the database for what the transaction would have written. A retry is not safe without that. The driver's
-    error is the ``__cause__``.
+    Do: look in the database for what the transaction would have written. A retry is not safe without that. Where the
+    connection was lost, the driver's error is the ``__cause__``.
     """
 
 

@@ -26,7 +26,7 @@ from asyncdb.dialect._turns import Turns
 from asyncdb.errors import ConnectArgumentsFailed
 from asyncdb.options import CallOptions, Options
 
-__all__ = ["PLAIN", "Driver", "causes", "watch"]
+__all__ = ["PLAIN", "Driver", "as_text", "causes", "watch"]
 
 PLAIN = CallOptions()
 """The options of a call for which nobody has set any."""
@@ -115,7 +115,7 @@ class Driver:
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]:
         """The arguments for one connection, checked and completed, and what of them must not be logged."""
-        return args, dict(kwargs), tuple(str(kwargs[name]) for name in _SECRET if kwargs.get(name))
+        return args, dict(kwargs), tuple(as_text(kwargs[name]) for name in _SECRET if kwargs.get(name))
 
     def connect(self) -> Any:
         """A new connection.
@@ -341,6 +341,11 @@ class Driver:
 
     def explain(self, error: BaseException) -> None:
         """Add a note to *error*, raised by a statement in autocommit, if that was the reason."""
+
+
+def as_text(secret: object) -> str:
+    """*secret* as a message would have it."""
+    return secret.decode(errors="replace") if isinstance(secret, (bytes, bytearray)) else str(secret)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from sqlalchemy.engine.interfaces import Dialect
 
 from asyncdb.dialect._cancel import Canceller
-from asyncdb.dialect._generic import PLAIN, Driver, causes
+from asyncdb.dialect._generic import PLAIN, Driver, as_text, causes
 from asyncdb.options import CallOptions, Options
 
 __all__ = ["Psycopg2Driver"]
@@ -72,7 +72,7 @@ class Psycopg2Driver(Driver):
             args = args[1:]
         self._malformed = False
         parsed = self._parse(dsn) if dsn else {}
-        secrets = (*(text for text in (dsn, parsed.get("password")) if text), *secrets)
+        secrets = (*(as_text(secret) for secret in (dsn, parsed.get("password")) if secret), *secrets)
         if "connect_timeout" not in {**parsed, **arguments} and "PGCONNECT_TIMEOUT" not in os.environ:
             arguments["connect_timeout"] = self._connect_timeout
         return args, arguments, secrets

@@ -399,3 +399,11 @@ def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
         dialect.from_url(url)
     assert "heim" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_dsn_or_password_in_bytes_is_taken_out_of_messages_too() -> None:
+    driver = dialect.load("psycopg2")
+    driver.set_arguments((), {"dsn": b"host=localhost password=geheim", "password": b"eins"}, Options())
+    assert driver.redact(psycopg2.OperationalError("geheim, eins")) == "OperationalError: ***, ***"
+    told = driver.redact(psycopg2.OperationalError("cannot use host=localhost password=geheim"))
+    assert told == "OperationalError: cannot use ***"
