@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,7 +38,8 @@ class Carried:
         self.pool._tasks.__init__(self.pool, self.driver)  # type: ignore[misc]
         self.slot = Slot()
         self.slot.connection = self.module.connect()
-        self.call = Call(None, Task(lambda slot, call: None), None, (), {})  # type: ignore[arg-type]
+        crew: Any = SimpleNamespace(host=SimpleNamespace(seconds=lambda: 0.0))
+        self.call = Call(crew, Task(lambda slot, call: None), None, (), {})
         self.call.state = JobState.RUNNING
 
     def run(self, function: Callable[[Any], Any], kind: str = "interaction") -> Any:
