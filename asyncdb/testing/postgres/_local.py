@@ -11,7 +11,6 @@ pipe that this one holds open, and then stops what still runs and removes the fo
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -270,6 +269,8 @@ def _server_user() -> _User:
     """The user to run the server as: this one, unless it is root."""
     if os.geteuid() != 0:
         return _User()
+    import pwd  # POSIX has it; Windows has no root
+
     for name in ("postgres", "nobody"):
         try:
             user = pwd.getpwnam(name)
