@@ -110,7 +110,9 @@ class World:
                 assert full
                 assert not self._fit() or self.suspended, "refused beside a connection at rest"
                 taken = len(core.entries) - self.count(S.CLOSING)
-                assert before or self.suspended or (taken >= self.options.max and not self._coming()), (
+                # The attempt that there is may be stuck, and as many threads besides as may be: then there is no other.
+                stuck = bool(core.outage.failures) and self.count(S.CONNECTING) > 0
+                assert before or self.suspended or ((taken >= self.options.max or stuck) and not self._coming()), (
                     "refused for ever"
                 )
             self._check()
