@@ -62,7 +62,8 @@ check: ## every check there is: format, lint, types, layers, tests on 3.11 to 3.
 	  $(filter check-3.11-integration% check-3.13-integration%,$(PASSES))
 
 # All tests on each of two Pythons and, at that, on each of the two loops (but for those of the benchmarks, on one); and
-# those of the libraries that meet sockets, threads and signals on the other pairs as well. In passes, JOBS at a time,
+# those of the libraries that meet sockets, threads and signals on the other pairs as well (but for those in which it is
+# processes, networks or servers that fail: they wait long, and the loop does not matter). In passes, JOBS at a time,
 # because each waits for much of its time; a pass says what it has to say when it is through. Those that wait most come
 # first, beside those that compute most.
 define pass # its name, the environment, the event loop, what it runs
@@ -73,7 +74,8 @@ check-$(1): $(2)/.has-test
 PASSES += check-$(1)
 endef
 REST := --ignore=tests/examples --ignore=tests/integration
-SOCKETS := tests/integration/netcore tests/integration/asyncdb
+SOCKETS := tests/integration/netcore tests/integration/asyncdb $(addprefix --ignore=tests/integration/asyncdb/test_,\
+  forking.py interrupts_postgres.py outages.py partitions.py soak.py testing_fixtures.py testing_postgres.py)
 $(eval $(call pass,3.11-examples,$(VENV),asyncio,tests/examples))
 $(eval $(call pass,3.13-examples,$(VENV313),uvloop,tests/examples))
 $(eval $(call pass,3.11-rest,$(VENV),asyncio,$(REST)))

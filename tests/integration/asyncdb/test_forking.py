@@ -97,29 +97,6 @@ async def main():
 asyncio.run(main())
 """
 
-IN_A_REACTOR = """
-async def main():
-    busy, resting = await before()
-    pid = os.fork()
-    if pid == 0:
-        # On the same reactor, which goes on in both.
-        status = 1
-        try:
-            await in_child(resting)
-            status = 0
-        finally:
-            os._exit(status)
-    wait_for(pid)
-    await after(busy, resting)
-
-reactor = Reactor()
-failures = []
-reactor.callWhenRunning(lambda: ensureDeferred(main()).addErrback(failures.append).addBoth(lambda _: reactor.stop()))
-reactor.run()
-reactor.dispose()
-assert not failures, failures
-"""
-
 
 @pytest.fixture(params=["sqlite3", "psycopg2"])
 def arguments(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
@@ -142,10 +119,6 @@ def test_a_child_has_connections_of_its_own_or_ends_in_silence_and_the_parents_s
     """By fork and by multiprocessing; the children run loops of their own, for asyncio's does not outlive a fork."""
     told = output(spawn, IN_ASYNCIO, arguments)
     assert told == "child: all is well\nchild: all is well\nparent: all is well\n"
-
-
-def test_a_child_on_the_same_reactor_has_connections_of_its_own(spawn: Spawn, arguments: tuple[str, str]) -> None:
-    assert output(spawn, IN_A_REACTOR, arguments) == "child: all is well\nparent: all is well\n"
 
 
 LENT = """
