@@ -21,6 +21,7 @@ from weakref import WeakSet
 from asyncdb._core import EntryState, JobState, Orders
 from asyncdb._worker._call import NOTHING, Call, Slot
 from asyncdb._worker._delivery import Delivery
+from asyncdb._worker._log import Log
 from asyncdb._worker._reports import ask_origin, log_held, take_stats
 from asyncdb._worker._steps import Steps
 from asyncdb.dialect import Driver
@@ -34,7 +35,7 @@ from netcore.threadpool import ThreadPool
 
 __all__ = ["Crew"]
 
-logger = logging.getLogger("asyncdb.pool")
+log = Log("asyncdb.pool")
 
 # How long the end of the host waits for threads to close connections. Those left are daemons.
 PATIENCE = 1.0
@@ -150,7 +151,9 @@ class Crew(Steps):
         if slot.state is not EntryState.LENT:
             return
         place = f". It was taken here:\n{''.join(slot.origin.format())}" if slot.origin else ""
-        logger.warning("pool %s: a connection was dropped without disconnect(): taken back%s", self._name, place)
+        log.tell(
+            logging.WARNING, "pool %s: a connection was dropped without disconnect(): taken back%s", self._name, place
+        )
         if not cursors:
             self.take_back(slot)
             return
@@ -376,10 +379,10 @@ class Crew(Steps):
         # of an outage would be taken for its beginning.
         if orders.outage is not None:
             told = self._driver.redact(orders.outage)
-            logger.warning("pool %s cannot connect, and tries again while calls wait: %s", self._name, told)
+            log.tell(logging.WARNING, "pool %s cannot connect, and tries again while calls wait: %s", self._name, told)
             self._tell_outage(orders.outage)
         if orders.recovered:
-            logger.info("pool %s: connected again, after %d failures", self._name, orders.recovered)
+            log.tell(logging.INFO, "pool %s: connected again, after %d failures", self._name, orders.recovered)
             self._tell_outage(None)
         for slot in orders.carry:
             self._have_carried(slot)
@@ -421,7 +424,7 @@ class Crew(Steps):
         try:
             self._threads.callInThread(self._interrupt, slot, connection)
         except RuntimeError as error:  # the system has no more threads to give: it is tried again, and cut at last
-            logger.error("pool %s has no thread to interrupt a call: %s", self._name, error)
+            log.tell(logging.ERROR, "pool %s has no thread to interrupt a call: %s", self._name, error)
             self._interrupted(slot)
 
     def _tell_outage(self, error: BaseException | None) -> None:
@@ -432,11 +435,11 @@ class Crew(Steps):
         try:
             hook(error)
         except Exception:
-            logger.exception("pool %s: cp_on_outage failed", self._name)
+            log.tell(logging.ERROR, "pool %s: cp_on_outage failed", self._name, exc_info=True)
 
     def _strand(self, slot: Slot, error: Exception) -> None:
         """There is no thread for *slot*: do without it."""
-        logger.error("pool %s has no thread for a connection: %s", self._name, error)
+        log.tell(logging.ERROR, "pool %s has no thread for a connection: %s", self._name, error)
         call = slot.job
         self._shut(slot)
         if slot.state is EntryState.CONNECTING:

@@ -21,13 +21,14 @@ from typing import Any
 
 from asyncdb._core import JobState
 from asyncdb._worker._call import Call
+from asyncdb._worker._log import Log
 from asyncdb._worker._yields import hooked
 from asyncdb.hosts import Host, Timer
 from netcore.failure import Failure
 
 __all__ = ["Delivery"]
 
-logger = logging.getLogger("asyncdb.pool")
+log = Log("asyncdb.pool")
 
 # How many results are delivered in one turn of the host: when ten thousand calls fail together, others want a turn too.
 BATCH = 256
@@ -89,7 +90,7 @@ class Delivery:
         try:
             self._call_from_thread(function)
         except Exception as error:  # it has ended: there is nobody to tell
-            logger.debug("pool %s: its reactor is gone (%s)", self._name, error)
+            log.tell(logging.DEBUG, "pool %s: its reactor is gone (%s)", self._name, error)
 
     def deliver(self) -> None:
         """Fire the Deferreds of the results that are there now. Those that come meanwhile get a turn of their own."""
@@ -132,7 +133,7 @@ class Delivery:
                 elif call.task.lends and value is not None and not isinstance(value, Failure):
                     self._undelivered(value)
             except Exception:
-                logger.exception("pool %s: a result could not be delivered", self._name)
+                log.tell(logging.ERROR, "pool %s: a result could not be delivered", self._name, exc_info=True)
             # If a callback fails, this frame is in its traceback: it shall keep neither, so that a failure that nobody
             # handles is reported when the Deferred goes.
             deferred = value = None

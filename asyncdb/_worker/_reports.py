@@ -15,13 +15,14 @@ from typing import Any
 
 from asyncdb._core import Core, EntryState
 from asyncdb._worker._call import Call, Slot
+from asyncdb._worker._log import Log
 from asyncdb.options import Options
 from asyncdb.stats import Histogram, PoolStats
 
 __all__ = ["ask_origin", "describe", "log_held", "log_slow", "take_stats"]
 
-logger = logging.getLogger("asyncdb.pool")
-slow_logger = logging.getLogger("asyncdb.slow")
+log = Log("asyncdb.pool")
+slow_log = Log("asyncdb.slow")
 
 OURS = "asyncdb."
 LONGEST = 1000
@@ -72,7 +73,7 @@ def _describe(call: Call, parameters: bool) -> str:
 def log_slow(pool: str, call: Call, took: float, error: BaseException | None, parameters: bool) -> None:
     """*call* has taken longer than ``cp_slow_query``."""
     end = f", failed: {type(error).__name__}" if error is not None else ""
-    slow_logger.warning("pool %s: %.3f s: %s%s", pool, took, describe(call, parameters), end)
+    slow_log.tell(logging.WARNING, "pool %s: %.3f s: %s%s", pool, took, describe(call, parameters), end)
 
 
 def log_held(pool: str, slot: Slot, held: float) -> None:
@@ -85,7 +86,7 @@ def log_held(pool: str, slot: Slot, held: float) -> None:
     else:  # between the decision and this, somebody else has got it
         what, origin = "a call that has ended meanwhile", None
     place = f". It was asked for here:\n{''.join(origin.format())}" if origin else ""
-    logger.warning("pool %s: a connection has been held for %.1f s, by %s%s", pool, held, what, place)
+    log.tell(logging.WARNING, "pool %s: a connection has been held for %.1f s, by %s%s", pool, held, what, place)
 
 
 def take_stats(

@@ -31,6 +31,7 @@ from typing import Any
 from asyncdb._core import Core, Crowd, EntryState, JobState, Orders
 from asyncdb._worker._call import Call, Slot
 from asyncdb._worker._delivery import Delivery
+from asyncdb._worker._log import Log
 from asyncdb._worker._reports import log_slow
 from asyncdb._worker._yields import make_lock
 from asyncdb.dialect import Driver
@@ -40,7 +41,7 @@ from netcore.failure import Failure
 
 __all__ = ["Steps"]
 
-logger = logging.getLogger("asyncdb.pool")
+log = Log("asyncdb.pool")
 
 # A call that took less comes of a load of quick ones, whose results may wait for each other (see `_delivery`).
 QUICK = 0.001
@@ -226,7 +227,7 @@ class Steps:
                 return False
             if slot.dirty:  # an interrupt has hit this: it is done again when that is over
                 return True
-            logger.warning("pool %s: rolling back failed, the connection is closed: %s", self._name, error)
+            log.tell(logging.WARNING, "pool %s: rolling back failed, the connection is closed: %s", self._name, error)
             return False
         return True
 
@@ -237,7 +238,7 @@ class Steps:
         return state
 
     def _evict(self, slot: Slot, reason: str) -> EntryState:
-        logger.log(self._noise, "pool %s: a connection was closed (%s)", self._name, reason)
+        log.tell(self._noise, "pool %s: a connection was closed (%s)", self._name, reason)
         self._shut(slot)
         return self._tell(lambda slot, now: self.core.lost(slot, reason, now), slot)
 
@@ -271,7 +272,7 @@ class Steps:
             retryable = driver.is_disconnect(error, connection) or (opened and driver.is_retryable(error))
             self._shut(slot)
             return self._failed_to_connect(slot, _without_first_frame(error), retryable)
-        logger.log(self._noise, "pool %s: connected", self._name)
+        log.tell(self._noise, "pool %s: connected", self._name)
         return self._tell(self.core.connected, slot)
 
     def _failed_to_connect(self, slot: Slot, error: BaseException, retryable: bool) -> EntryState:
@@ -293,7 +294,7 @@ class Steps:
             else:
                 driver.ping(connection, self._good_sql)
         except Exception as error:
-            logger.log(self._noise, "pool %s: a connection did not answer: %s", self._name, driver.redact(error))
+            log.tell(self._noise, "pool %s: a connection did not answer: %s", self._name, driver.redact(error))
             return self._evict(slot, "check")
         return self._tell(self.core.checked, slot)
 
@@ -302,7 +303,7 @@ class Steps:
         try:
             self._driver.interrupt(connection)
         except Exception as error:  # the statement goes on; it is told again, and cut at last
-            logger.log(self._noise, "pool %s: interrupting failed: %s", self._name, self._driver.redact(error))
+            log.tell(self._noise, "pool %s: interrupting failed: %s", self._name, self._driver.redact(error))
         self._interrupted(slot)
 
     def _interrupted(self, slot: Slot) -> None:
@@ -339,7 +340,7 @@ class Steps:
         if self._leak_after is not None:
             place = "".join(slot.origin.format()) if slot.origin else ""
             told = "pool %s: a connection came back in a transaction, which is rolled back. It was taken here:\n%s"
-            logger.warning(told, self._name, place)
+            log.tell(logging.WARNING, told, self._name, place)
 
     def _post_returned(self, slot: Slot) -> None:
         with self._lock:  # a thread that took too long, and the one that gave it up

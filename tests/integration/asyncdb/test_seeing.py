@@ -14,23 +14,13 @@ from asyncdb import ConnectionPool, DeadlineExceeded, PoolOverloaded
 from asyncdb.testing import HANG, ScriptedDriver, VirtualTime
 from netcore.defer import CancelledError, Deferred
 from netcore.testing import failureResultOf, successResultOf
-
-
-@pytest.fixture
-def time() -> Iterator[VirtualTime]:
-    with VirtualTime() as time:
-        yield time
+from tests.integration.asyncdb.running import result
 
 
 @pytest.fixture
 def slow(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.INFO, "asyncdb.slow"):
         yield caplog
-
-
-def result(time: VirtualTime, call: Deferred[Any]) -> Any:
-    time.settle()
-    return successResultOf(call)
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
@@ -167,6 +157,33 @@ def test_parameters_that_cannot_be_shown_cost_no_call(time: VirtualTime, slow: p
             assert successResultOf(call) == [(1,)]
         assert result(time, following) == [(1,)]
     assert "pool people: 1.000 s: runQuery of what cannot be shown (ZeroDivisionError)" in slow.text
+
+
+def broken(record: logging.LogRecord) -> bool:
+    raise ZeroDivisionError(record.msg)
+
+
+def test_who_listens_and_fails_costs_no_call(time: VirtualTime) -> None:
+    """The thread that tells carries a connection, and has the next call already."""
+    driver = ScriptedDriver(interruptible=True)
+    pool = time.pool(driver, cp_max=1, cp_slow_query=1e-9, cp_noisy=True)
+    driver.when("execute", driver.OperationalError("lost"), matching=lambda sql, *args: sql == "loses")
+    loggers = [logging.getLogger(name) for name in ("asyncdb.slow", "asyncdb.pool")]
+    for logger in loggers:
+        logger.addFilter(broken)
+    try:
+        gate = threading.Event()
+        driver.when("cursor", gate, times=1)
+        calls = [pool.runQuery(sql) for sql in ("first", "loses", "last")]
+        time.advance(1.0)
+        gate.set()
+        assert result(time, calls[0]) == [(1,)]
+        failureResultOf(calls[1], driver.OperationalError)
+        assert result(time, calls[2]) == [(1,)]
+        assert result(time, pool.close()) is None
+    finally:
+        for logger in loggers:
+            logger.removeFilter(broken)
 
 
 def test_slow_calls_that_fail_say_so_but_not_with_the_words_of_the_database(
