@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from netcore.defer import ensureDeferred
+from asyncdb.testing import VirtualTime
+from netcore.defer import Deferred, ensureDeferred
 from netcore.failure import Failure
 from netcore.reactors import Reactor
+from netcore.testing import successResultOf
 
 T = TypeVar("T")
 
@@ -59,3 +61,9 @@ def runAsyncio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return await function()
 
     return asyncio.run(main())
+
+
+def result(time: VirtualTime, call: Deferred[Any]) -> Any:
+    """What *call* comes to without any time passing."""
+    time.settle()
+    return successResultOf(call)

@@ -13,25 +13,13 @@ from asyncdb import ConnectionPool, WrongThread
 from asyncdb.testing import HANG, ScriptedDriver, VirtualTime
 from netcore.defer import Deferred
 from netcore.reactors import Reactor
-from netcore.testing import successResultOf
-from tests.integration.asyncdb.running import Drive
-
-
-@pytest.fixture
-def time() -> Iterator[VirtualTime]:
-    with VirtualTime() as time:
-        yield time
+from tests.integration.asyncdb.running import Drive, result
 
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.INFO, "asyncdb"):
         yield caplog
-
-
-def result(time: VirtualTime, call: Deferred[Any]) -> Any:
-    time.settle()
-    return successResultOf(call)
 
 
 def borrows(pool: ConnectionPool) -> Deferred[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,12 +12,6 @@ from asyncdb import DeadlineExceeded
 from asyncdb.testing import HANG, ScriptedDriver, VirtualTime
 from netcore.testing import assertNoResult, failureResultOf, successResultOf
 from netcore.testing.network import Stalled
-
-
-@pytest.fixture
-def time() -> Iterator[VirtualTime]:
-    with VirtualTime() as time:
-        yield time
 
 
 def test_what_is_to_happen_now_has_happened_when_all_is_settled(time: VirtualTime) -> None:
