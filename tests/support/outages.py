@@ -190,13 +190,13 @@ class Outage:
     """What happens.
 
     Attributes: *begin*, in a thread; *shows*, waits until it has been felt; *end*, in a thread, given what *begin*
-        returned; *after*, in the reactor's thread.
+        returned; *after*, the same in the reactor's thread.
     """
 
     begin: Callable[[Scene], Any]
     shows: Callable[[Scene], Awaitable[None]]
     end: Callable[[Scene, Any], object]
-    after: Callable[[Scene], object] = lambda scene: None
+    after: Callable[[Scene, Any], Awaitable[None]] | None = None
 
 
 def _rotate(scene: Scene) -> str:
@@ -205,7 +205,10 @@ def _rotate(scene: Scene) -> str:
     return password
 
 
-def _learn(scene: Scene, password: str) -> None:
+async def _learn(scene: Scene, password: str) -> None:
+    """The application is given the password, and replaces the connections it has in the same moment."""
+    await scene.until(lambda: not scene.pool.stats().connecting)  # with the old one; it would be replaced, too
+    scene.pool.evictAll()
     scene.known_password = password
 
 
@@ -230,7 +233,7 @@ OUTAGES: dict[str, Outage] = {
     "standby": Outage(
         lambda scene: scene.postgres.demote(), Scene.refused, lambda scene, begun: scene.postgres.promote()
     ),
-    "password": Outage(_rotate, _serves_on, _learn, lambda scene: scene.pool.evictAll()),
+    "password": Outage(_rotate, _serves_on, lambda scene, begun: None, _learn),
     "role limit": Outage(_limit, _serves_on, lambda scene, begun: scene.limit(-1)),
     "max_connections": Outage(Scene.crowd_out, _serves_on, lambda scene, begun: scene.leave()),
 }
@@ -248,7 +251,8 @@ async def through(scene: Scene, name: str) -> Course:
         await deferLater(reactor, rest, lambda: None)
     lasted, right_meanwhile = time.monotonic() - began, scene.clients.tally.right
     await deferToThread(outage.end, scene, begun)
-    outage.after(scene)
+    if outage.after is not None:
+        await outage.after(scene, begun)
     over = time.monotonic()
     await scene.clients.each()
     recovery = time.monotonic() - over
