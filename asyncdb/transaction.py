@@ -303,7 +303,8 @@ class Tasks:
         self._plain = plain
         self._by_turns = driver.turns is not None
         # What is begun with characteristics of its own has them taken off again as from a user's function.
-        self.query = Task(self._giving(self._query), "runQuery", foreign=not plain)
+        query = self._query if driver.turns is None else self._query_by_turns
+        self.query = Task(query, "runQuery", foreign=not plain)
         self.operation = Task(self._giving(self._operation), "runOperation", foreign=not plain)
         self.interaction = Task(self._giving(self._interaction), "runInteraction", foreign=True)
         self.withConnection = Task(self._giving(self._with_connection), "runWithConnection", foreign=True)
@@ -331,22 +332,43 @@ class Tasks:
 
     # One statement.
 
-    def _query(self, slot: Slot, call: Call) -> Any:
+    def _query(self, slot: Slot, call: Call, patient: bool = True) -> Any:
         """Execute one statement; returns its rows, none for a statement that has no rows to give."""
-        if not (slot.plain and self._bare and self._plain) or (self._by_turns and self._driver.writes(call.args[0])):
-            return self._statement(slot, call, _rows)
-        # The same as `_statement` does, in one go: this is the call that programs make by the thousand.
-        connection = slot.connection
-        self._autocommit(connection)
-        cursor = connection.cursor()
+        # What `_statement` does, in one go: this is the call that programs make by the thousand.
+        cursor = slot.cursor
+        if cursor is None:
+            if not (slot.plain and self._bare and self._plain):
+                return self._statement(slot, call, _rows)
+            self._autocommit(slot.connection)
+            cursor = slot.connection.cursor()
+            if self._driver.keeps(cursor):
+                slot.cursor = cursor
         try:
-            cursor.execute(*call.args, **call.kwargs)
+            if call.kwargs:
+                cursor.execute(*call.args, **call.kwargs)
+            else:  # merging none costs as much as a call
+                cursor.execute(*call.args)
             rows = [] if cursor.description is None else cursor.fetchall()
         except BaseException as error:
+            slot.cursor = None
             _close_quietly(cursor)
-            return self._rescue(slot, call, error, _rows)
-        cursor.close()
+            return self._rescue(slot, call, error, _rows, patient)
+        if slot.cursor is None:
+            cursor.close()
         return rows
+
+    def _query_by_turns(self, slot: Slot, call: Call) -> Any:
+        driver = self._driver
+        plain = slot.plain and self._bare and self._plain
+        if plain and not driver.writes(call.args[0]):
+            return self._query(slot, call)
+        turns, connection = driver.turns, slot.connection
+        assert turns is not None
+        try:
+            patient = not plain or take_turn(driver, slot, call)
+            return self._query(slot, call, patient)
+        finally:
+            turns.give(connection)
 
     def _operation(self, slot: Slot, call: Call) -> None:
         """Execute one statement; its rows, if there are any, are left."""
@@ -483,8 +505,10 @@ def take_turn(driver: Driver, slot: Slot, call: Call) -> bool:
     turns = driver.turns
     if turns is None or call.options.readonly:
         return True
-    taken = turns.take(slot.connection, driver.busy_timeout, lambda: call.state is not _ABANDONED)
-    call.started = call.crew.host.seconds()  # waiting for one's turn is waiting
+    taken = turns.take_free(slot.connection)
+    if not taken:
+        taken = turns.take(slot.connection, driver.busy_timeout, lambda: call.state is not _ABANDONED)
+        call.started = call.crew.host.seconds()  # waiting for one's turn is waiting
     if call.state is _ABANDONED:
         raise Abandoned
     return taken

@@ -1,6 +1,6 @@
 """The pure core of the pool: what it decides (`_decide`), and the states behind the decisions (`_states`). Private."""
 
-from asyncdb._core._crowd import Crowd
+from asyncdb._core._crowd import Crowd, QuickCalls, SharedProcessors
 from asyncdb._core._decide import Core
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import (
@@ -28,4 +28,6 @@ __all__ = [
     "JobEvent",
     "JobState",
     "Orders",
+    "QuickCalls",
+    "SharedProcessors",
 ]

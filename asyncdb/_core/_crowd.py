@@ -1,38 +1,58 @@
-"""When another thread would only be in the way: calls so quick that the interpreter is what is short.
+"""When another thread would only be in the way: calls so quick that the interpreter is short, or a processor.
 
-Threads that make quick calls take turns with the interpreter, and a change of turns costs as much as a call. Measured
-on two processors with 64 callers, in calls a second, by the number of threads at work:
+Threads that make quick calls take turns with the interpreter, and a change of turns costs as much as a call. A database
+on the same machine takes turns with them at its processors. Measured on two processors with 64 callers, by the number
+of threads at work: one-row selects from SQLite, in calls a second (1: 92,000, 2: 75,000, 8: 45,000); from a local
+PostgreSQL, each in parts of what eight bare threads of psycopg2 did beside it (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80).
 
-===================  ======  ======  ======  ======
-one-row selects         1       2       3       8
-===================  ======  ======  ======  ======
-SQLite, a file       92,000  75,000       -  45,000
-PostgreSQL, local         -  30,200  23,300  25,200
-===================  ======  ======  ======  ======
-
-So while calls are quick, those that wait are left to the threads at work, beside connections at rest. That is never for
+So while that is so, those that wait are left to the threads at work, beside connections at rest. That is never for
 long: a call that has run for `STALL` no longer counts as one that will soon make room, and whoever waits behind it gets
 a connection of its own.
-
-A call on a server further away, or one that gives the database work to do, is not quick, and this is not for those.
 """
 
 from __future__ import annotations
 
-__all__ = ["STALL", "Crowd"]
+import math
+from collections.abc import Callable
 
-STALL = 0.002
+__all__ = ["SAMPLE", "STALL", "Crowd", "QuickCalls", "SharedProcessors"]
+
+STALL = 0.005
 """Seconds that a call may run before it no longer counts as quick; twice this is the longest that one waits beside a
 connection at rest."""
-SPAN = 16
-"""Over how many calls the mean is taken, each weighing less the older it is."""
+SAMPLE = 8
+"""Of so many calls one is looked at."""
+SPAN = 8
+"""Over how many of those the mean is taken, each weighing less the older it is."""
 MOST = 4
 """How many times the limit a call counts at most: one that waited for SQLite's checkpoint, or for a processor, says
 nothing of those after it."""
+WINDOW = 0.02
+"""Seconds over which the processor time that was used is taken."""
+BUSY = 0.6
+"""How much of one processor the process then uses, at least. With a local PostgreSQL and 64 callers it is 0.7 to 0.8,
+whether 3 or 8 are at work; where calls wait for a disk or a lock, it is less, and the less the fewer are at work."""
 
 
 class Crowd:
-    """How quick calls are.
+    """Whether there are enough threads at work.
+
+    Attributes: *enough*, how many that would be; *quick*, whether there are no more to be then.
+    """
+
+    __slots__ = ("enough", "quick")
+
+    def __init__(self, enough: int) -> None:
+        self.enough = enough
+        self.quick = False  # until calls show it
+
+    def ended(self, took: float, at_work: int, now: float) -> None:
+        """One of `SAMPLE` calls has ended. It took so many seconds, while so many threads were at work."""
+        raise NotImplementedError
+
+
+class QuickCalls(Crowd):
+    """By how long calls take: for a database in this process.
 
     The time of one is divided by the number of threads at work, so that being slow because of all the others does not
     count as being slow: else a pool that once had too many at work would keep them.
@@ -40,23 +60,48 @@ class Crowd:
     Args:
         limit: the seconds for each call, over all threads, below which they get in each other's way.
         enough: how many threads at work are then all there should be.
-    Attributes: *quick*, whether they would be; *enough*.
     """
 
-    __slots__ = ("_limit", "_mean", "_most", "enough", "quick")
+    __slots__ = ("_limit", "_mean", "_most")
 
     def __init__(self, limit: float, enough: int) -> None:
+        super().__init__(enough)
         self._limit = limit
         self._most = MOST * limit
         self._mean = limit
-        self.enough = enough
-        self.quick = False  # until the first calls show it
 
-    def ended(self, took: float, at_work: int) -> bool:
-        """A call took so many seconds, while so many threads were at work. Returns *quick*."""
+    def ended(self, took: float, at_work: int, now: float) -> None:
         each = took / at_work
         if each > self._most:
             each = self._most
-        self._mean = mean = self._mean + (each - self._mean) / SPAN
-        self.quick = quick = mean < self._limit
-        return quick
+        self._mean += (each - self._mean) / SPAN
+        self.quick = self._mean < self._limit
+
+
+class SharedProcessors(Crowd):
+    """By how busy this process is: for a server on the same machine, which needs its processors, too.
+
+    How long calls take says nothing there. With all processors busy, that is a matter of how many calls there are.
+
+    Args:
+        used: seconds of processor time that this process has used, `time.process_time`.
+        enough: as above: two for each processor.
+    Attributes: *near*, whether the server is on this machine: to be set when a connection shows it. If it is not, more
+        threads at work mean that more servers are.
+    """
+
+    __slots__ = ("_since", "_used", "_used_before", "near")
+
+    def __init__(self, used: Callable[[], float], enough: int) -> None:
+        super().__init__(enough)
+        self._used = used
+        self._since = -math.inf
+        self._used_before = 0.0
+        self.near = False
+
+    def ended(self, took: float, at_work: int, now: float) -> None:
+        passed = now - self._since
+        if passed >= WINDOW:
+            used = self._used()
+            self.quick = self.near and used - self._used_before >= BUSY * passed
+            self._since, self._used_before = now, used

@@ -10,7 +10,7 @@ GONE.
 Invariants, for whoever calls holding one lock, besides those of the layers below:
 
 - A connection that rested a moment only and a job that could have it wait side by side only while the jobs at work are
-  quick (`_crowd`), and then ``wake_at`` is never later than STALL.
+  quick (`_crowd`), and then ``stall_at`` is never later than STALL.
 - A connection whose statement was interrupted is checked before anybody else gets it.
 - An illegal event raises IllegalTransition and leaves the state as it was.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 
-from asyncdb._core._crowd import STALL
+from asyncdb._core._crowd import SAMPLE, STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance, illegal
@@ -40,6 +40,8 @@ _NEVER = math.inf
 class Core(Timed[E, J]):
     """The pool's decisions. Arguments: `Ground`'s."""
 
+    __slots__ = ()
+
     # ---------------------------------------------------------------------------------------------- callers: their jobs
 
     def submit(self, job: J, now: float, timeout: float | None = None) -> Orders[E, J] | None:
@@ -52,10 +54,12 @@ class Core(Timed[E, J]):
         if self.closing:
             raise PoolClosed("the pool is closed; the call was not made")
         job.submitted = now
-        limit = self._timeout if timeout is None else timeout
+        if timeout is None:
+            limit, patience = self._timeout, self._patience
+        else:
+            limit, patience = timeout, min(timeout, self._wait_timeout)
         job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
-        wait = self._wait_timeout
-        job.patience = now + (min(limit, wait))
+        job.patience = now + patience
         idle, queue = self._idle, self.queue
         if idle and not queue.alive and not self._held_up:
             entry = idle[-1]
@@ -77,21 +81,21 @@ class Core(Timed[E, J]):
         queue.append(job)
         if timeout is None:
             self._usual.append(job)
+            soonest = now + self._soonest
         else:
             self._waits.add(job, queue.alive)
-        if job.patience < self.wake_at:
-            self.wake_at = job.patience
-        if now + self._leak_after < self.wake_at:  # it cannot start earlier than now: this is early enough
-            self.wake_at = now + self._leak_after
+            soonest = now + min(patience, self._leak_after)
+        if soonest < self.due_at:  # it cannot start earlier than now: for telling of a leak, that is early enough
+            self.due_at = soonest
         if self._held_up or (not idle and (len(self.entries) >= self._max)):
             return None  # the usual case under load: a worker that finishes will take it
-        if self._crowd is not None and queue.alive > 1 and self.wake_at <= now + STALL and not full:
+        if queue.alive > 1 and self.stall_at <= now + STALL and not full:
             return None  # those before it are left to the threads at work, for so long
         orders: Orders[E, J] = Orders()
         if full or not self._crowded(now):
             self._match(orders, now)
         else:
-            self._note(now + STALL)
+            self.stall_at = now + STALL
         return orders
 
     def cancel(self, job: J, now: float) -> Orders[E, J] | None:
@@ -155,17 +159,12 @@ class Core(Timed[E, J]):
         self._ran.append(took)
         waited = self._waited
         waited.append(started - job.submitted)
-        if len(waited) >= BATCH:
-            self.tally.run_time.count()
-            self.tally.wait_time.count()
-        crowd, at_work = self._crowd, self._counts[_BUSY]
+        if not len(waited) % SAMPLE:
+            self._look_at_times(took, now)
+        crowd, queue = self._crowd, self.queue
         too_many = (
-            crowd is not None
-            and crowd.ended(took, at_work or 1)
-            and at_work > crowd.enough
-            and self._crowded(now, entry)
+            crowd is not None and crowd.quick and self._counts[_BUSY] > crowd.enough and self._crowded(now, entry)
         )
-        queue = self.queue
         goes_on = queue.alive and now < entry.expires and entry.state is _BUSY and not self._held_up
         if goes_on and not too_many and job.state is _RUNNING:
             # By far the most frequent under load, on its own: what the tables say about FINISHED, HANDED_OVER and
@@ -173,13 +172,13 @@ class Core(Timed[E, J]):
             job.state = _DONE
             entry.job = job = queue.pop()
             job.state = _RUNNING
+            job.started = now
             usual = self._usual
             if usual:
                 if usual[0] is job:
                     usual.popleft()
                 else:
                     self._waits.tidy(queue.alive)
-            job.started = now
             return None
         advance(job, JobEvent.FINISHED)
         entry.job = None
@@ -194,11 +193,19 @@ class Core(Timed[E, J]):
         elif too_many:
             self._move(entry, EntryEvent.FINISHED)
             self._lay_down(entry)
-            self._note(now + STALL)
+            self.stall_at = min(self.stall_at, now + STALL)
         else:
             self._move(entry, EntryEvent.HANDED_OVER)
             self._start(entry, self._take(), now)
         return None
+
+    def _look_at_times(self, took: float, now: float) -> None:
+        """One of `SAMPLE` calls has ended, and took so long."""
+        if len(self._waited) >= BATCH:
+            self.tally.run_time.count()
+            self.tally.wait_time.count()
+        if self._crowd is not None:
+            self._crowd.ended(took, self._counts[_BUSY] or 1, now)
 
     def failed(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that says nothing against the connection, which is clean."""

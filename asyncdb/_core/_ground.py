@@ -65,6 +65,51 @@ class Ground(Generic[E, J]):
             interrupt one.
     """
 
+    __slots__ = (
+        "_again",
+        "_check_timeout",
+        "_close_at",
+        "_counts",
+        "_crowd",
+        "_end_at",
+        "_held_up",
+        "_idle",
+        "_keeps",
+        "_leak_after",
+        "_make_entry",
+        "_max",
+        "_max_of_caller",
+        "_max_waiting",
+        "_min",
+        "_no_fail_over_before",
+        "_options",
+        "_patience",
+        "_ran",
+        "_ready_wanted",
+        "_redact",
+        "_rest",
+        "_sequence",
+        "_soonest",
+        "_timeout",
+        "_upkeep",
+        "_usual",
+        "_wait_timeout",
+        "_waited",
+        "_waits",
+        "_warmed",
+        "closing",
+        "drained",
+        "due_at",
+        "entries",
+        "gave_up",
+        "outage",
+        "queue",
+        "stall_at",
+        "strays",
+        "suspended",
+        "tally",
+    )
+
     def __init__(
         self,
         options: Options,
@@ -85,6 +130,8 @@ class Ground(Generic[E, J]):
         self._leak_after = math.inf if options.leak_after is None else options.leak_after
         self._timeout = math.inf if options.timeout is None else options.timeout
         self._wait_timeout = math.inf if options.wait_timeout is None else options.wait_timeout
+        self._patience = min(self._timeout, self._wait_timeout)  # of a call with no limit of its own
+        self._soonest = min(self._patience, self._leak_after)
         self._make_entry = make_entry
         # Finite, so that one that may be lost, proven minus infinity ago, is checked whatever the rest.
         self._rest = min(rest, sys.float_info.max)
@@ -95,7 +142,8 @@ class Ground(Generic[E, J]):
         self.strays: set[E] = set()  # ABANDONED; the thread has not come back yet
         self.outage = Outage(jitter, min(self._wait_timeout, self._timeout))
         self.tally = Tally()
-        self.wake_at = math.inf
+        self.due_at = math.inf
+        self.stall_at = math.inf
         self.suspended = False
         self.closing = False
         self.drained = False
@@ -121,6 +169,11 @@ class Ground(Generic[E, J]):
     def count(self, state: EntryState) -> int:
         """How many entries are in *state*."""
         return self._counts[state]
+
+    @property
+    def wake_at(self) -> float:
+        """When to call `expire`, at the latest."""
+        return min(self.due_at, self.stall_at)
 
     @property
     def waiting(self) -> int:
@@ -210,8 +263,8 @@ class Ground(Generic[E, J]):
         else:
             idle.append(entry)
         moment = self._upkeep.next(entry, self._spare())
-        if moment < self.wake_at:
-            self.wake_at = moment
+        if moment < self.due_at:
+            self.due_at = moment
 
     def _retire(self, entry: E) -> None:
         """It rests no longer, and is closed."""
@@ -377,8 +430,8 @@ class Ground(Generic[E, J]):
     # ---------------------------------------------------------------------------------------------------------- time
 
     def _note(self, moment: float) -> None:
-        if moment < self.wake_at:
-            self.wake_at = moment
+        if moment < self.due_at:
+            self.due_at = moment
 
     def _look_drained(self, orders: Orders[E, J], now: float) -> None:
         """If the pool is closing: whether that has come to its end."""

@@ -1,7 +1,8 @@
 """What time does to the pool: calls run out of it, connections grow old, attempts take too long, and the pool ends.
 
 Invariant: ``wake_at`` is never later than the earliest moment at which `Timed.expire` has something to do. So one timer
-is enough; it is moved forward only, and what has become of its reason is found out when it fires.
+is enough; it is moved forward only, and what has become of its reason is found out when it fires. It is the earlier of
+two: ``stall_at``, while calls are left to the threads at work (`_crowd`), and ``due_at``, for everything else.
 """
 
 from __future__ import annotations
@@ -38,9 +39,14 @@ LENT = -1  # instead of the number of a job: whoever has borrowed the connection
 class Timed(Ground[E, J]):
     """A pool for which time passes."""
 
+    __slots__ = ()
+
     def expire(self, now: float) -> Orders[E, J]:
         """Do whatever is due. Call at ``wake_at`` or at any other time; sets ``wake_at`` anew."""
         orders: Orders[E, J] = Orders()
+        if now < self.due_at and self._crowded(now):
+            self.stall_at = self._next_stall(now)
+            return orders
         self._expire_waiting(orders, now)
         for entry in list(self.entries):
             state = entry.state
@@ -63,10 +69,16 @@ class Timed(Ground[E, J]):
         elif self._keeps and len(self.entries) < self._min and self._may_grow(now):
             self._grow(orders, now)
         self._look_drained(orders, now)
-        self.wake_at = self._next_wake(now, crowded)
+        self.due_at = self._next_due(now)
+        self.stall_at = self._next_stall(now) if crowded else math.inf
         return orders
 
-    def _next_wake(self, now: float, crowded: bool) -> float:
+    def _next_stall(self, now: float) -> float:
+        """When to look again whether those at work make room. Called while they do."""
+        waited_for = self.queue.alive and (self._idle or len(self.entries) < self._max)
+        return now + STALL if waited_for else math.inf
+
+    def _next_due(self, now: float) -> float:
         if self.drained:
             return math.inf
         moments = [self._waits.earliest()]
@@ -92,8 +104,6 @@ class Timed(Ground[E, J]):
                 moments.append(self._upkeep.next(entry, spare))
         if self.queue.alive:
             moments.append(now + self._leak_after)  # the next of them starts at any moment
-            if crowded and (self._idle or len(self.entries) < self._max):
-                moments.append(now + STALL)
         if self.outage.retry_at > now:
             moments.append(self.outage.retry_at)  # waiting or not: who comes before it relies on it
         if self._end_at != math.inf:

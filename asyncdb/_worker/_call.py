@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from traceback import StackSummary
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "Call", "Slot", "Task"]
 _WAITING = JobState.WAITING  # a global is read faster than an attribute of an enum class
+
+
+def _nothing() -> None:
+    pass
+
 
 NO_KEYWORDS: dict[str, Any] = {}
 """Of calls without: shared, so never changed."""
@@ -35,6 +40,7 @@ class Slot(Entry):
     __slots__ = (
         "borrowed",
         "connection",
+        "cursor",
         "cuttable",
         "dirty",
         "doomed",
@@ -47,6 +53,7 @@ class Slot(Entry):
         "plain",
         "returning",
         "session",
+        "status",
         "types",
     )
 
@@ -59,6 +66,8 @@ class Slot(Entry):
         self.doomed: Any = None
         self.dirty = False  # an interrupted call may have left anything behind
         self.look: Callable[[], object] | None = None  # has the server said something unasked?
+        self.status: Callable[[], object] = _nothing  # false: no transaction is open
+        self.cursor: Any = None  # that of the query before, as good as new
         self.plain = False  # a statement may run in autocommit
         self.lost = False  # found out by a task
         self.session: object = None  # as it was after connecting
@@ -73,17 +82,22 @@ class Slot(Entry):
 class Task:
     """A kind of call.
 
-    Attributes:
+    Args:
         run: called with the slot and the call, in a worker thread, in the context that the call was made in.
         name: the method that makes such calls.
         foreign: the user's code gets at the connection, and may leave anything behind on it.
         lends: it asks for the connection itself.
+    Attributes: those; *plain*, neither *foreign* nor *lends*.
     """
 
     run: Callable[[Slot, Call], Any]
     name: str = ""
     foreign: bool = False
     lends: bool = False
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", not (self.foreign or self.lends))
 
 
 class Call(Job):

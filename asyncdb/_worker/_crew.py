@@ -58,6 +58,23 @@ class Crew(Steps):
     Threading: methods without an underscore in the host's thread; ``_carry_out`` in any.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_forget_shutdown",
+        "_make_deferred",
+        "_options",
+        "_threads",
+        "_timer",
+        "_when_ended",
+        "_when_idle",
+        "_when_quiet",
+        "_when_ready",
+        "ended",
+        "host",
+        "inherited",
+        "loop",
+    )
+
     def __init__(
         self, options: Options, driver: Driver, host: Host, name: str, undelivered: Callable[[Any], object]
     ) -> None:
@@ -72,7 +89,7 @@ class Crew(Steps):
         # started only when there is work and none is idle.
         self._threads = ThreadPool(0, 4 * options.max, name)
         self._threads.start()
-        self._delivery = Delivery(host, name, undelivered, self._look_idle)
+        self._delivery = Delivery(host, name, undelivered, self._after_delivery)
         self._timer: Timer | None = None
         self._armed_for = math.inf
         self._when_idle: list[Deferred[None]] = []
@@ -100,13 +117,14 @@ class Crew(Steps):
             # (KeyboardInterrupt), and the lock would be held for ever.
             with self._lock:
                 orders = core.submit(call, self._seconds(), call.options.timeout)
-                wake_at = core.wake_at
+                due_at = core.due_at
         except AsyncdbError:
             call.deferred = None  # else the two keep each other, and refusing must cost nothing
             raise
         if orders is not None:
             self._carry_out(orders)
-        if wake_at < self._armed_for:
+            self._arm_if_needed()
+        elif due_at < self._armed_for:
             self._arm()
         return deferred
 
@@ -277,6 +295,17 @@ class Crew(Steps):
         if self._when_quiet:
             self._tell_quiet()
 
+    def _after_delivery(self) -> None:
+        """The host came for results. As long as it comes by itself, stalled calls are looked for at the same time."""
+        if self.core.stall_at != math.inf and not self.ended:
+            now = self._seconds()
+            if self.core.stall_at <= now:
+                with self._lock:
+                    orders = self.core.expire(now)
+                self._carry_out(orders)
+            self._arm_if_needed()
+        self._look_idle()
+
     def _look_ended(self) -> None:
         if self._when_idle or self._when_quiet:
             self._delivery.wake(self._look_idle)
@@ -337,13 +366,13 @@ class Crew(Steps):
     # ----------------------------------------------------------------------------------- time, in the host's thread
 
     def _arm_if_needed(self) -> None:
-        if self.core.wake_at < self._armed_for:
+        if self._wake_at() < self._armed_for:
             self._arm()
 
     def _arm(self) -> None:
         if self.core.drained:
             return
-        wake_at = self.core.wake_at
+        wake_at = self._wake_at()
         self._disarm()
         if wake_at != math.inf:
             self._armed_for = wake_at

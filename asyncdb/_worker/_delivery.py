@@ -46,8 +46,8 @@ class Delivery:
         host: whose thread.
         name: of the pool, for logs.
         undelivered: called, in the host's thread, with a connection whose borrower had gone when it came.
-        delivered: called, in the host's thread, after each batch.
-    Attributes: *results*, those posted and not yet delivered.
+        delivered: called, in the host's thread, after each batch, and when the host came by itself for none.
+    Attributes: *results*, those posted and not yet delivered; *coming*, whether the host comes by itself.
     Threading: `post` and `wake` in any thread, `deliver` in the host's.
     """
 
@@ -85,6 +85,10 @@ class Delivery:
             self._woken = True
             self.wake(self.deliver)
 
+    @property
+    def coming(self) -> bool:
+        return self._tick is not None
+
     def wake(self, function: Callable[[], None]) -> None:
         """Have *function* called in the host's thread."""
         try:
@@ -119,6 +123,8 @@ class Delivery:
         self._tick = None  # before results are counted, as `_woken`
         if self.results:
             self.deliver()
+        else:
+            self._delivered()
 
     def _fire(self, count: int) -> None:
         results = self.results

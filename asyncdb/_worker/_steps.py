@@ -24,11 +24,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
 from collections.abc import Callable
+from time import process_time
 from typing import Any
 
-from asyncdb._core import Core, Crowd, EntryState, JobState, Orders
+from asyncdb._core import Core, EntryState, JobState, Orders, QuickCalls, SharedProcessors
 from asyncdb._worker._call import Call, Slot
 from asyncdb._worker._delivery import Delivery
 from asyncdb._worker._log import Log
@@ -43,8 +45,8 @@ __all__ = ["Steps"]
 
 log = Log("asyncdb.pool")
 
-# A call that took less comes of a load of quick ones, whose results may wait for each other (see `_delivery`).
-QUICK = 0.001
+# A call that took less comes of a load of quick ones, whose results may wait for each other, as long (see `_delivery`).
+QUICK = 0.005
 
 _BUSY = EntryState.BUSY  # a global is read faster than an attribute of an enum class
 
@@ -54,6 +56,30 @@ class Steps:
 
     Threading: in worker threads.
     """
+
+    __slots__ = (
+        "_acquire",
+        "_armed_for",
+        "_autocommit",
+        "_crowd",
+        "_delivery",
+        "_driver",
+        "_good_sql",
+        "_interrupters",
+        "_leak_after",
+        "_lock",
+        "_log_parameters",
+        "_most",
+        "_name",
+        "_near",
+        "_noise",
+        "_openfun",
+        "_release",
+        "_seconds",
+        "_slow",
+        "_steps",
+        "core",
+    )
 
     _delivery: Delivery
     _armed_for: float
@@ -71,11 +97,12 @@ class Steps:
         self._seconds = host.seconds
         self._lock = lock = make_lock()
         self._acquire, self._release = lock.acquire, lock.release  # half the cost of `with`; for worker threads
-        crowd = Crowd(driver.quick, driver.enough)
+        self._near = None if driver.quick is not None else SharedProcessors(process_time, 2 * _count_processors())
+        self._crowd = crowd = self._near or QuickCalls(driver.quick or 0.0, 1)
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)
         self._interrupters = 0  # threads that tell a statement to stop
-        self._few = options.max  # with no more calls waiting, a thread may soon have none
+        self._most = options.max
         self._steps: list[Callable[[Slot], EntryState | None] | None] = [None] * len(EntryState)
         self._steps[EntryState.CONNECTING] = self._connect
         self._steps[EntryState.CHECKING] = self._check
@@ -91,6 +118,10 @@ class Steps:
 
     def _arm(self) -> None:
         raise NotImplementedError
+
+    def _wake_at(self) -> float:
+        """When the core is to be called. Who comes for results looks for stalled calls, too: that needs no timer."""
+        return self.core.due_at if self._delivery.coming else self.core.wake_at
 
     def _look_ended(self) -> None:
         raise NotImplementedError
@@ -108,10 +139,9 @@ class Steps:
         with self._lock:
             orders = event(slot, self._seconds())
             state = slot.state
-            wake_at = self.core.wake_at
         if orders is not None:
             self._carry_out(orders)
-        if wake_at < self._armed_for:
+        if self._wake_at() < self._armed_for:
             self._delivery.wake(self._arm)
         self._look_ended()
         return state
@@ -130,14 +160,22 @@ class Steps:
 
     def _run(self, slot: Slot) -> EntryState:
         """Run the call, and those that are handed over to the thread after it."""
+        try:
+            return self._ride(slot)
+        finally:
+            slot.cursor = None
+
+    def _ride(self, slot: Slot) -> EntryState:
         call: Any
         value: Any
         acquire, release, seconds = self._acquire, self._release, self._seconds
         finished, queue = self.core.finished, self.core.queue
-        post, left_open, slow = self._delivery.post, self._driver.left_open, self._slow
+        post, slow, crowd, most = self._delivery.post, self._slow, self._crowd, self._most
         while True:
             call = slot.job
             task = call.task
+            if not task.plain:
+                slot.cursor = None
             try:
                 value = call.context.run(task.run, slot, call)
             except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
@@ -150,15 +188,14 @@ class Steps:
                 slot.origin = call.origin
                 with self._lock:
                     slot.borrowed = lent = self.core.lent(slot, seconds())
-                    wake_at = self.core.wake_at
                 if lent:
                     post(call, value)
-                    if wake_at < self._armed_for:
+                    if self._wake_at() < self._armed_for:
                         self._delivery.wake(self._arm)
                     return EntryState.LENT
                 value._detach()  # nobody may give back, by it or by dropping it, what is somebody else's soon
                 return self._not_lent(slot, call)
-            if task.foreign or left_open(slot.connection):
+            if not task.plain or slot.status():
                 if call.interrupted:
                     slot.dirty = True  # cleaned when the interrupt is over, which would hit what is done now
                 elif not self._tidy(slot, call):
@@ -171,13 +208,14 @@ class Steps:
             finally:
                 release()
             took = now - call.started
-            post(call, value, queue.alive > self._few and took < QUICK)
+            # With no more calls waiting than threads at work, one of these may soon have none.
+            post(call, value, queue.alive > (crowd.enough if crowd.quick else most) and took < QUICK)
             if took >= slow:
                 log_slow(self._name, call, took, None, self._log_parameters)
             if state is not _BUSY:
                 break
             call = value = None  # the next one may take its time, and this is over
-        if self.core.wake_at < self._armed_for:
+        if self._wake_at() < self._armed_for:
             self._delivery.wake(self._arm)
         return state
 
@@ -267,6 +305,9 @@ class Steps:
             slot.session = driver.session(connection)
             slot.plain = self._autocommit and driver.may_autocommit(connection)
             slot.look = driver.look(connection)
+            slot.status = driver.status(connection)
+            if self._near is not None:
+                self._near.near = driver.is_near(connection)
         except BaseException as error:
             # A mistake in cp_openfun is not mended by trying again, whatever class its error has.
             retryable = driver.is_disconnect(error, connection) or (opened and driver.is_retryable(error))
@@ -359,9 +400,16 @@ class Steps:
             connection, slot.connection, slot.cuttable = slot.connection, None, False
             if slot.interrupting:
                 slot.doomed, connection = connection, None
-        slot.look = slot.extra = None
+        slot.look = slot.extra = slot.cursor = None
         if connection is not None and (self._driver.closes_anywhere or not slot.borrowed):
             self._driver.close(connection)
+
+
+def _count_processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _without_first_frame(error: BaseException) -> BaseException:

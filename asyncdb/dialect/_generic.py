@@ -16,6 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from ipaddress import ip_address
 from types import ModuleType
 from typing import Any, cast
 
@@ -76,10 +77,9 @@ class Driver:
     """Whether transactions are begun here, because the driver would not begin them where it should; an open cursor then
     keeps its locks when the transaction has ended."""
 
-    quick = 50e-6
-    """The seconds for each call, over all threads, below which threads get in each other's way ..."""
-    enough = 2
-    """... and how many at work are then all there should be. Measured: `asyncdb._core._crowd`."""
+    quick: float | None = None
+    """Of a database in this process: the seconds for each call, over all threads, below which two threads at work are
+    slower than one. None: it is in another."""
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         self.dbapi: Any = dbapi
@@ -218,6 +218,14 @@ class Driver:
         """The same after a call that ended well. False where the driver cannot say: it has just committed."""
         return False
 
+    def status(self, connection: Any) -> Callable[[], object]:
+        """What `left_open` says of *connection*, as a function that is called after each of its calls."""
+        return partial(self.left_open, connection)
+
+    def keeps(self, cursor: Any) -> bool:
+        """Whether *cursor*, whose statement has run and given its rows, is as good as a new one for the next."""
+        return False
+
     def is_busy(self, error: BaseException) -> bool:
         """Whether *error* means that a lock was not to be had within `busy_slice`, that nothing else is wrong, and that
         nothing was done: it may be tried again."""
@@ -300,6 +308,11 @@ class Driver:
         descriptor = _descriptor(connection)
         return None if descriptor is None else watch(descriptor)
 
+    def is_near(self, connection: Any) -> bool:
+        """Whether the server is on this machine, and needs its processors. False where that cannot be seen."""
+        descriptor = _descriptor(connection)
+        return descriptor is not None and is_near(descriptor)
+
     def interrupt(self, connection: Any) -> None:
         """Have the database end the statement that runs on *connection*, if one runs. Its thread then gets an error.
 
@@ -379,6 +392,26 @@ def shut_down(descriptor: int) -> None:
         pass  # the other side was faster
     finally:
         sock.close()
+
+
+def is_near(descriptor: int) -> bool:
+    """Whether the socket's other end is on this machine. False for one that is closed."""
+    try:
+        sock = socket.socket(fileno=socket.dup(descriptor))
+    except OSError:
+        return False
+    with sock:
+        try:
+            return same_machine(sock.family, sock.getsockname(), sock.getpeername())
+        except OSError:
+            return False
+
+
+def same_machine(family: int, here: Any, there: Any) -> bool:
+    """Whether the two ends of a connection, as `socket.getsockname` gives them, are on one machine."""
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return True
+    return bool(here[0] == there[0] or ip_address(there[0]).is_loopback)
 
 
 def _descriptor(connection: Any) -> int | None:

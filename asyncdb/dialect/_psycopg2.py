@@ -142,6 +142,12 @@ class Psycopg2Driver(Driver):
 
     left_open = in_transaction
 
+    def status(self, connection: Any) -> Callable[[], object]:
+        return connection.get_transaction_status  # type: ignore[no-any-return]  # 0 is idle
+
+    def keeps(self, cursor: Any) -> bool:
+        return type(cursor) is self.dbapi.extensions.cursor  # others may remember things
+
     def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
         self.begin(connection, options)
 

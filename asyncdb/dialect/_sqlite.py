@@ -74,7 +74,6 @@ class SqliteDriver(Driver):
     interrupt_again = 0.02
     by_hand = True
     quick = 100e-6  # what takes longer is work of SQLite's own, which several processors can share
-    enough = 1
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
@@ -229,6 +228,9 @@ class SqliteDriver(Driver):
         return bool(connection.in_transaction)
 
     left_open = in_transaction
+
+    def keeps(self, cursor: Any) -> bool:
+        return type(cursor) is self.dbapi.Cursor  # others may remember things
 
     def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
         if options.readonly is not None:

@@ -33,6 +33,13 @@ class Turns:
         self._holder: object = None
         self._waiting: deque[tuple[threading.Lock, object]] = deque()  # each lock is held until it is its turn
 
+    def take_free(self, holder: object) -> bool:
+        """Take the turn if it is nobody's, or *holder*'s already. Returns whether it was: then `give` must follow."""
+        with self._lock:
+            if self._holder is None:
+                self._holder = holder
+            return self._holder is holder
+
     def take(self, holder: object, seconds: float, wanted: Callable[[], bool]) -> bool:
         """Wait for the turn.
 
@@ -43,9 +50,8 @@ class Turns:
         Returns: whether it was got: then `give` must follow.
         """
         with self._lock:
-            if self._holder is None:
+            if self._holder is None or self._holder is holder:
                 self._holder = holder
-            if self._holder is holder:
                 return True
             ticket = threading.Lock()
             ticket.acquire()

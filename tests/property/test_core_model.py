@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from asyncdb._core import Crowd, EntryState, JobState
+from asyncdb._core import EntryState, JobState, QuickCalls
 from asyncdb.options import Options
 from tests.property.core_world import Call, World
 
@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
             keepalive=keepalive,
             leak_after=leak_after,
         )
-        self.world = World(options, rest, crowd=None if enough is None else Crowd(0.01, enough), again=again)
+        self.world = World(options, rest, crowd=None if enough is None else QuickCalls(0.01, enough), again=again)
 
     @rule(
         lane=st.sampled_from([0, 1, 1, 1, 2]),

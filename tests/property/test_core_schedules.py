@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncdb._core import Crowd, Entry, EntryState, Job, JobState
+from asyncdb._core import Crowd, Entry, EntryState, Job, JobState, QuickCalls, SharedProcessors
 from asyncdb._core._crowd import STALL
 from asyncdb.options import Options
 from tests.property.core_world import ROUNDING, UNDER_WAY, Call, World
@@ -229,14 +229,33 @@ class Simulation:
         world.finish()
 
 
-def simulate(seed: int, enough: int | None) -> None:
-    simulation = Simulation(seed, None if enough is None else Crowd(50e-6, enough))
+def simulate(seed: int, enough: int | None, shared: bool = False) -> None:
+    crowd: Crowd | None = None
+    if shared:
+        assert enough is not None
+        crowd = busy_now_and_then(seed, enough)
+    elif enough is not None:
+        crowd = QuickCalls(50e-6, enough)
+    simulation = Simulation(seed, crowd)
     try:
         simulation.go()
     except Exception as error:
         world = simulation.world
         error.add_note(f"seed {seed}, enough {enough}, at {world.now}: {world.core.figures()}")
         raise
+
+
+def busy_now_and_then(seed: int, enough: int) -> Crowd:
+    pick = random.Random(seed)
+    crowd = SharedProcessors(lambda: pick.choice([0.0, 1e9]), enough)  # either nothing or all of the time between
+    crowd.near = True
+    return crowd
+
+
+@pytest.mark.parametrize("enough", [1, 3])
+def test_so_it_is_beside_a_local_server(enough: int) -> None:
+    for seed in range(SCHEDULES):
+        simulate(seed, enough, shared=True)
 
 
 @pytest.mark.parametrize("enough", [None, 1, 3])

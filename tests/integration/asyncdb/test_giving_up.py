@@ -10,6 +10,7 @@ import pytest
 
 from asyncdb import ConnectionPool, DeadlineExceeded
 from asyncdb._core import Orders
+from asyncdb._worker import Crew
 from asyncdb.adbapi import Transaction
 from tests.integration.asyncdb.running import Drive
 from tests.support.waiting import wait_until
@@ -17,7 +18,7 @@ from tests.support.waiting import wait_until
 
 @pytest.mark.parametrize("lends", [False, True], ids=["commits", "lends"])
 def test_a_thread_that_comes_back_before_its_caller_was_told_tells_nothing(
-    drive: Drive, tmp_path: Path, lends: bool
+    drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lends: bool
 ) -> None:
     going_on = threading.Event()
 
@@ -30,7 +31,7 @@ def test_a_thread_that_comes_back_before_its_caller_was_told_tells_nothing(
             crew: Any = pool._crew
             carry_out, lend = crew._carry_out, pool._driver.lend
 
-            def after_the_thread(orders: Orders[Any, Any]) -> None:
+            def after_the_thread(crew: Crew, orders: Orders[Any, Any]) -> None:
                 if orders.fail:
                     going_on.set()
                     wait_until(
@@ -42,12 +43,13 @@ def test_a_thread_that_comes_back_before_its_caller_was_told_tells_nothing(
                 going_on.wait(60)
                 lend(*args)
 
-            crew._carry_out, pool._driver.lend = after_the_thread, slow_lend  # type: ignore[method-assign]
+            monkeypatch.setattr(Crew, "_carry_out", after_the_thread)
+            monkeypatch.setattr(pool._driver, "lend", slow_lend)
             hasty = pool.using(timeout=0.05)
             call: Any = hasty.connect() if lends else hasty.runInteraction(function)
             with pytest.raises(DeadlineExceeded):
                 await call
-            crew._carry_out, pool._driver.lend = carry_out, lend  # type: ignore[method-assign]
+            monkeypatch.undo()
             assert await pool.runQuery("SELECT 1") == [(1,)]
 
     drive(main)

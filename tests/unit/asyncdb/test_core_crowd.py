@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from asyncdb._core import Crowd, EntryState, JobState
-from asyncdb._core._crowd import STALL
+from asyncdb._core import EntryState, JobState, QuickCalls, SharedProcessors
+from asyncdb._core._crowd import BUSY, STALL, WINDOW
 from asyncdb.errors import PoolOverloaded
 from tests.support.core_pool import Pool
 
 QUICK = 10e-6
 
 
-def crowd(enough: int = 1) -> Crowd:
-    return Crowd(10 * QUICK, enough)
+def crowd(enough: int = 1) -> QuickCalls:
+    return QuickCalls(10 * QUICK, enough)
 
 
 def quick_pool(enough: int = 1, **options: Any) -> Pool:
@@ -163,3 +163,105 @@ def test_the_least_connections_are_made_again_while_calls_are_quick() -> None:
     pool.carry.clear()
     pool.expire()
     assert [entry.state for entry in pool.carry] == [EntryState.CONNECTING]
+
+
+def test_looking_whether_room_was_made_leaves_all_else_for_when_it_is_due() -> None:
+    pool = quick_pool(max=4)
+    entry, _ = pool.busy()
+    pool.submit()
+    pool.wait(0.9 * STALL)
+    pool.tell(pool.core.finished, entry)  # and it takes the next
+    pool.submit()
+    pool.now, due = pool.core.wake_at, pool.core.due_at
+    pool.expire()
+    assert pool.core.due_at == due
+    assert pool.core.wake_at == pool.now + STALL < due
+    assert pool.carry == []
+
+
+# ------------------------------------------------------------------------------------------- a server on this machine
+
+
+class Process:
+    """How much processor time a process has used. *asked*, how often somebody wanted to know."""
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.asked = 0
+
+    def __call__(self) -> float:
+        self.asked += 1
+        return self.used
+
+
+def busy(crowd: SharedProcessors, process: Process, since: float, share: float) -> float:
+    """Time passes, while *process* uses that share of a processor. Returns when that ends."""
+    now = since + 2 * WINDOW
+    process.used += share * 2 * WINDOW
+    crowd.ended(0.001, 8, now)
+    return now
+
+
+def test_a_process_that_is_busy_beside_its_server_has_enough_at_work() -> None:
+    process = Process()
+    crowd = SharedProcessors(process, 2)
+    crowd.near = True
+    now = busy(crowd, process, 100.0, 1.0)
+    assert not crowd.quick  # of how long before, it cannot know
+    now = busy(crowd, process, now, 1.1 * BUSY)
+    assert crowd.quick
+    now = busy(crowd, process, now, 0.9 * BUSY)
+    assert not crowd.quick
+    busy(crowd, process, now, 1.1 * BUSY)
+    assert crowd.quick
+
+
+def test_how_busy_the_process_is_is_asked_now_and_then() -> None:
+    process = Process()
+    crowd = SharedProcessors(process, 2)
+    crowd.near = True
+    now = busy(crowd, process, busy(crowd, process, 100.0, 1.0), 1.0)
+    asked = process.asked
+    for _ in range(100):
+        crowd.ended(0.001, 8, now + WINDOW / 2)
+    assert process.asked == asked
+    assert crowd.quick
+
+
+def test_where_the_server_has_processors_of_its_own_there_are_never_enough() -> None:
+    process = Process()
+    crowd = SharedProcessors(process, 2)
+    now = 100.0
+    for _ in range(5):
+        now = busy(crowd, process, now, 1.0)
+        assert not crowd.quick
+
+
+def test_beside_a_busy_local_server_some_connections_rest() -> None:
+    process = Process()
+    shared = SharedProcessors(process, 2)
+    shared.near = True
+    pool = Pool(rest=math.inf, crowd=shared, max=4)
+    pool.idle(4)
+    entries = [pool.busy()[0] for _ in range(4)]
+    waiting = [pool.submit() for _ in range(200)]
+    for turn in range(40):
+        pool.wait(WINDOW / 4)
+        process.used += WINDOW / 4
+        for entry in entries:
+            if entry.state is EntryState.BUSY:
+                pool.tell(pool.core.finished, entry)
+        pool.expire()
+        assert pool.core.count(EntryState.BUSY) >= 2, turn
+    assert pool.core.count(EntryState.BUSY) == 2
+    assert pool.core.waiting
+    process.used -= 100.0  # it waits for something else now
+    for _ in range(4 * 8):
+        pool.wait(WINDOW / 4)
+        for entry in entries:
+            if entry.state is EntryState.BUSY:
+                pool.tell(pool.core.finished, entry)
+        pool.expire()
+    assert not shared.quick
+    assert pool.core.count(EntryState.BUSY) == 4 or not pool.core.waiting
+    assert [job.state for job in waiting if job.state is JobState.WAITING] == [JobState.WAITING] * pool.core.waiting

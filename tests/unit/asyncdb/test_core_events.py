@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asyncdb._core import EntryState, IllegalTransition
+from asyncdb._core._ground import Ground
 from asyncdb._core._states import Entry
 from tests.support.core_pool import AGAIN, Pool
 
@@ -156,7 +157,7 @@ TABLE["abandoned with its call"] = {
 
 def picture(pool: Pool, entry: Entry | None = None) -> bytes:
     """All of the core, down to the last attribute, but for what only makes things; and *entry*."""
-    core = dict(vars(pool.core))
+    core = {name: getattr(pool.core, name) for name in Ground.__slots__}
     for name in ("_make_entry", "_redact"):  # which nothing can change
         del core[name]
     for name in ("outage", "_upkeep"):

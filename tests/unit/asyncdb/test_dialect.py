@@ -13,7 +13,7 @@ from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 
 from asyncdb import dialect
 from asyncdb.dialect import Driver
-from asyncdb.dialect._generic import watch
+from asyncdb.dialect._generic import is_near, same_machine, watch
 from asyncdb.errors import MissingDriver
 from asyncdb.options import Options
 from asyncdb.testing import ScriptedDriver
@@ -140,6 +140,33 @@ def test_watching_a_descriptor() -> None:
         assert not readable()
         there.close()
         assert readable()
+
+
+def test_a_socket_of_this_machine_is_near() -> None:
+    here, there = socket.socketpair()
+    with here, there, socket.create_server(("127.0.0.1", 0)) as server:
+        assert is_near(here.fileno())
+        with socket.create_connection(server.getsockname()) as client:
+            assert is_near(client.fileno())
+        assert not is_near(server.fileno())  # it is connected to nobody
+    assert not is_near(here.fileno())
+
+
+@pytest.mark.parametrize(
+    ("there", "near"),
+    [("10.0.0.1", True), ("10.0.0.2", False), ("127.0.0.7", True), ("::1", True), ("fe80::1%eth0", False)],
+)
+def test_which_addresses_are_near(there: str, near: bool) -> None:
+    family = socket.AF_INET6 if ":" in there else socket.AF_INET
+    assert same_machine(family, ("10.0.0.1", 40_000), (there, 5432)) is near
+
+
+def test_a_driver_sees_by_its_descriptor_whether_a_server_is_near() -> None:
+    for sockets in (True, False):
+        module = ScriptedDriver(sockets=sockets)
+        connection = module.connect()
+        assert dialect.load("scripted", module).is_near(connection) is sockets
+        connection.close()
 
 
 def test_cutting_brings_back_a_blocked_reader() -> None:

@@ -267,7 +267,7 @@ def test_who_waited_for_a_turn_in_vain_does_not_wait_as_long_again_for_the_lock(
         finally:
             carried.driver.busy_timeout = 1000.0
 
-    carried.driver.turns = SimpleNamespace(take=take)  # type: ignore[assignment]
+    carried.driver.turns = SimpleNamespace(take_free=carried.driver.turns.take_free, take=take)  # type: ignore[assignment]
     with pytest.raises(carried.module.Error, match="busy"):
         begin(carried.driver, carried.slot, carried.call)
     assert carried.driver.begun == 1  # type: ignore[attr-defined]
