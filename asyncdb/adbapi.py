@@ -15,13 +15,14 @@ from types import ModuleType
 from typing import Any, Self
 
 from asyncdb import dialect
+from asyncdb._tasks import Tasks
 from asyncdb._worker import Call, Crew, Task
 from asyncdb.dialect import PLAIN
 from asyncdb.errors import ConnectionLost, NotCheckedOut, PoolClosed, PoolOverloaded
 from asyncdb.hosts import Host, find
 from asyncdb.options import CallOptions, Options
 from asyncdb.stats import Histogram, PoolStats
-from asyncdb.transaction import Connection, Tasks, Transaction
+from asyncdb.transaction import Connection, Transaction
 from asyncdb.views import Calls, PoolView
 from netcore.defer import Deferred, fail, succeed
 

@@ -29,11 +29,12 @@ from sqlalchemy.engine.result import MappingResult
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 
+from asyncdb._commit import Abandoned, begin, commit, committing
 from asyncdb._worker import Call, Slot, Task
 from asyncdb.adbapi import ConnectionPool, PoolView
 from asyncdb.dialect import Driver
 from asyncdb.options import Priority
-from asyncdb.transaction import Abandoned, begin, checkFunction, checkResult, commit, committing
+from asyncdb.transaction import checkFunction, checkResult
 from netcore.defer import Deferred
 
 __all__ = ["Engine"]

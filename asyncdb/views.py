@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from asyncdb._tasks import Tasks
 from asyncdb.dialect import PLAIN
 from asyncdb.options import CallOptions, Priority
-from asyncdb.transaction import Connection, Tasks, checkFunction
+from asyncdb.transaction import Connection, checkFunction
 from netcore.defer import Deferred
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@
   is the one call that may come from elsewhere.
 - `interrupt()` ends a statement that runs, but not one that waits for a lock, and is lost on an idle connection. So
   waiting is done in slices: a connection's own busy time-out is `SLICE`, and what failed for that reason is repeated
-  (`asyncdb.transaction`) for as long as the user's ``timeout``. That is exactly safe for BEGIN, for COMMIT, and for one
+  (`asyncdb._commit`) for as long as the user's ``timeout``. That is exactly safe for BEGIN, for COMMIT, and for one
   statement in autocommit. Where user's statements may have to wait within a function, the connection has all of the
   ``timeout`` (`wait_long`), until `restore`.
 - From Python 3.12 on, a connection's ``autocommit`` decides who begins transactions. The pool's way is the old one,

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from asyncdb import CommitUnknown, ConnectionPool
+from asyncdb._commit import Abandoned, begin, commit, committing
 from asyncdb._core import JobState
 from asyncdb._worker import Call, Slot, Task
 from asyncdb.dialect import PLAIN, Driver
 from asyncdb.dialect._turns import Turns
 from asyncdb.options import CallOptions
 from asyncdb.testing import ScriptedDriver
-from asyncdb.transaction import Abandoned, Connection, Transaction, begin, commit, committing
+from asyncdb.transaction import Connection, Transaction
 
 
 class Waiting(Driver):
