@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -152,7 +154,13 @@ class Options:
         ):
             function = getattr(self, name)
             if function is not None and not callable(function):
-                raise TypeError(f"cp_{name} must be a function of {what}, or None, not {function!r}")
+                kind = type(function).__name__  # not the value, which may hold a password
+                raise TypeError(f"cp_{name} must be a function of {what}, or None, not of type {kind}")
+        if self.connargs is not None and is_lazy(self.connargs):
+            raise TypeError(
+                "cp_connargs must be a plain function, which may block, not a generator or coroutine function, of "
+                "which a worker thread would run nothing. Where it must await g(): cp_connargs=lambda: asyncio.run(g())"
+            )
         _check_text("cp_good_sql", self.good_sql)
         _check_text("cp_name", self.name)
 
@@ -228,6 +236,20 @@ class CallOptions:
     def plain(self) -> bool:
         """Whether a statement may run in autocommit as far as this is concerned."""
         return self.isolation is None and self.readonly is None
+
+
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def is_lazy(function: Callable[..., Any]) -> bool:
+    """Whether calling *function* runs none of its code: it is a generator or coroutine function."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        code = getattr(type(inner).__call__, "__code__", None)
+    return code is not None and bool(code.co_flags & _LAZY)
 
 
 def _hint(name: str, known: set[str]) -> str:

@@ -8,7 +8,6 @@ Invariant: nothing can be done through one of them any more when its call has en
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +19,7 @@ from asyncdb._core import EntryState, JobState
 from asyncdb._worker import Call, Slot
 from asyncdb.dialect import Driver
 from asyncdb.errors import PoolClosed
+from asyncdb.options import is_lazy
 from netcore.defer import Deferred
 
 if TYPE_CHECKING:
@@ -223,15 +223,9 @@ def checkFunction(function: Callable[..., Any]) -> None:
 
     Raises: TypeError.
     """
-    inner: Any = function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    code = getattr(inner, "__code__", None)
-    if code is None:
-        if not callable(function):
-            raise TypeError(f"a function is needed, not {function!r}")
-        code = getattr(type(inner).__call__, "__code__", None)
-    if code is not None and code.co_flags & _LAZY:
+    if not callable(function):
+        raise TypeError(f"a function is needed, not {function!r}")
+    if is_lazy(function):
         raise TypeError(
             f"{function!r} is a generator or coroutine function: called in a worker thread, none of it would run. "
             "Pass a plain function, which may block as it likes"
@@ -250,9 +244,6 @@ def checkResult(result: Any) -> None:
             f"the function returned a {type(result).__name__}, and nothing can wait for that in a worker thread; its "
             "transaction is rolled back. Return a plain result"
         )
-
-
-_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def close_quietly(cursor: Any) -> None:

@@ -10,6 +10,7 @@ itself. Unless a docstring says otherwise, methods block and are called in worke
 
 from __future__ import annotations
 
+import inspect
 import math
 import select
 import socket
@@ -138,6 +139,8 @@ class Driver:
             renewed: object = connargs()
         except Exception as error:
             raise ConnectArgumentsFailed(f"cp_connargs raised {type(error).__name__}") from error
+        if inspect.iscoroutine(renewed):
+            renewed.close()  # else Python warns, some time later, that it was never awaited
         if not isinstance(renewed, Mapping):
             raise TypeError(
                 f"cp_connargs must return a mapping of keyword arguments for connect, not a {type(renewed).__name__}"

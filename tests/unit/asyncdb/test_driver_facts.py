@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sqlite3
 from collections.abc import Mapping
@@ -421,6 +422,18 @@ def test_connect_arguments_that_are_none_are_refused(returned: Any, match: str) 
     with pytest.raises(TypeError, match=match) as caught:
         driver.connect()
     assert not driver.is_retryable(caught.value)
+
+
+def test_a_coroutine_for_connect_arguments_is_refused_and_closed() -> None:
+    async def ask() -> dict[str, Any]:
+        return {}
+
+    given = ask()
+    driver = Driver(ScriptedDriver())
+    driver.set_arguments((), {}, Options(connargs=lambda: given))  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="not a coroutine"):
+        driver.connect()
+    assert inspect.getcoroutinestate(given) == inspect.CORO_CLOSED
 
 
 def test_a_dsn_that_changes_is_completed_and_kept_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -97,6 +98,27 @@ def test_a_small_maximum_needs_no_minimum() -> None:
 def test_wrong_values_are_refused_by_name(name: str, value: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind, match=f"cp_{name}"):
         Options.fromKeywords({f"cp_{name}": value})
+
+
+class Asks:
+    async def __call__(self) -> dict[str, Any]:
+        return {}
+
+
+async def ask(key: str = "") -> dict[str, Any]:
+    return {}
+
+
+@pytest.mark.parametrize("function", [ask, functools.partial(ask, "geheim"), Asks(), Asks().__call__])
+def test_connect_arguments_from_a_coroutine_function_are_refused_with_what_to_write(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"^cp_connargs must be a plain function.*asyncio\.run") as caught:
+        Options(connargs=function)
+    assert "geheim" not in str(caught.value)
+
+
+def test_connect_arguments_in_place_of_their_function_are_not_repeated() -> None:
+    with pytest.raises(TypeError, match=r"a function of nothing.* not of type dict$"):
+        Options(connargs={"password": "geheim"})  # type: ignore[arg-type]
 
 
 def test_no_limit_can_be_asked_for() -> None:
