@@ -40,6 +40,11 @@ _HINT = (
     "runQuery and runOperation send one statement in autocommit: use runInteraction for what needs a transaction, or "
     "give the pool cp_autocommit=False"
 )
+_MALFORMED = (
+    "invalid dsn. It has the form \"host=... user=... password='...' dbname=...\", with ' and \\ in a value written as "
+    "\\' and \\\\, or the form postgresql://user:password@host:port/name, with / @ : and % in user and password "
+    "written as %2F %40 %3A %25"
+)
 
 
 class Psycopg2Driver(Driver):
@@ -51,7 +56,6 @@ class Psycopg2Driver(Driver):
 
     def __init__(self, dbapi: ModuleType | Any, dialect: Dialect | None = None) -> None:
         super().__init__(dbapi, dialect)
-        self._malformed = False
         self._connect_timeout = 2
         self._make_canceller = Canceller.maker(dbapi)
         self._cancellers: WeakKeyDictionary[Any, Callable[[], None]] = WeakKeyDictionary()
@@ -67,27 +71,27 @@ class Psycopg2Driver(Driver):
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[str, ...]]:
         args, arguments, secrets = super()._complete(args, kwargs)
-        dsn = arguments.get("dsn", args[0] if args else None)
+        parsed = self._parse(dsn := _dsn(args, arguments)) or {}
         if args and "dsn" in arguments:  # which cp_connargs gave in place of the first
             args = args[1:]
-        self._malformed = False
-        parsed = self._parse(dsn) if dsn else {}
         secrets = (*(as_text(secret) for secret in (dsn, parsed.get("password")) if secret), *secrets)
         if "connect_timeout" not in {**parsed, **arguments} and "PGCONNECT_TIMEOUT" not in os.environ:
             arguments["connect_timeout"] = self._connect_timeout
         return args, arguments, secrets
 
-    def _parse(self, dsn: str) -> dict[str, str]:
-        try:
-            parsed = dict(self.dbapi.extensions.parse_dsn(dsn))
-        except self.dbapi.Error:  # connecting will say what is wrong with it
-            parsed = {"port": "unknown"}
-        # A "/" or "@" in a password takes the rest of a URL for something else, which parse_dsn does not mind.
-        self._malformed = not all(port.isdecimal() for port in parsed.get("port", "").split(",") if port)
-        return parsed
+    def _open(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        # libpq's own message repeats parts of the DSN, of the password too, and may be of a class that is tried again.
+        if self._parse(_dsn(args, kwargs)) is None:
+            raise self.dbapi.ProgrammingError(_MALFORMED)
+        return super()._open(args, kwargs)
 
-    def is_retryable(self, error: BaseException) -> bool:
-        return not self._malformed and super().is_retryable(error)
+    def _parse(self, dsn: Any) -> dict[str, str] | None:
+        """What *dsn* says, if there is one; None: it is malformed."""
+        try:
+            parsed: dict[str, str] = dict(self.dbapi.extensions.parse_dsn(dsn)) if dsn else {}
+        except self.dbapi.Error:
+            return None
+        return parsed if _is_plausible(parsed) else None
 
     def prepare(self, connection: Any) -> None:
         if connection.autocommit:  # by cp_openfun; when to be in a transaction is the pool's to say
@@ -213,3 +217,17 @@ def _reported(connection: Any, name: str) -> bool | None:
     """What the server has said of its parameter *name*, without asking it again; None: nothing."""
     value = connection.get_parameter_status(name)
     return None if value is None else value == "on"
+
+
+def _dsn(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    return kwargs.get("dsn", args[0] if args else None)
+
+
+def _is_plausible(parsed: Mapping[str, str]) -> bool:
+    """A "/" or "@" in a password makes a port or a host of a part of it, which parse_dsn does not mind.
+
+    What begins with "/" or "@" is the name of a socket (libpq's documentation, 34.1.2).
+    """
+    hosts, ports = (parsed.get(name, "").split(",") for name in ("host", "port"))
+    named = (host for host in hosts if not host.startswith(("/", "@")))
+    return all(port.strip().isdecimal() for port in ports if port) and not any("@" in host for host in named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -406,11 +407,34 @@ def test_a_memdb_name_without_a_slash_is_private_too() -> None:
     assert loaded("sqlite3", "file:x?vfs=memdb", uri=True).kwargs["database"].startswith("file:/asyncdb-")
 
 
-def test_a_malformed_dsn_is_not_tried_again() -> None:
-    refused = psycopg2.OperationalError("whatever")
-    assert not loaded("psycopg2", "this is no dsn").is_retryable(refused)
-    assert not loaded("psycopg2", "postgresql://ann:ge/heim@db:5432/x").is_retryable(refused)
-    assert loaded("psycopg2", "postgresql://ann:geheim@db:5432,db2:5433/x").is_retryable(refused)
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "host=db password=ge heim",
+        "host=db password='geheim",
+        "postgresql://ann:ge/heim@db:5432/x",
+        "postgresql://ann:ge@heim@db:5432/x",
+        "postgresql://ann:ge%zzheim@db:5432/x",
+        b"host=db password=ge heim",
+    ],
+)
+def test_a_malformed_dsn_is_neither_tried_again_nor_repeated(dsn: str | bytes) -> None:
+    driver = loaded("psycopg2", dsn)
+    with pytest.raises(psycopg2.ProgrammingError, match="invalid dsn") as caught:
+        driver.connect()
+    assert not driver.is_retryable(caught.value)
+    assert "heim" not in "".join(traceback.format_exception_only(caught.value))
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://ann:geheim@db:5432,db2:5433/x", "host=a,@b,/c@d port=',5432 ,5433'", "host=@run password=a@b"]
+)
+def test_a_dsn_may_name_many_hosts_and_sockets(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, heard = loaded("psycopg2", dsn), []
+    monkeypatch.setattr(psycopg2, "connect", lambda *args, **kwargs: heard.append(args))
+    driver.connect()
+    assert heard == [(dsn,)]
 
 
 @pytest.mark.parametrize("dsn", ["host=db password=geheim", "postgresql://ann:geheim@db/x"])

@@ -438,7 +438,7 @@ def test_a_coroutine_for_connect_arguments_is_refused_and_closed() -> None:
 
 def test_a_dsn_that_changes_is_completed_and_kept_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    dsns = iter(["host=one password=eins", "host=two password=zwei connect_timeout=3", "nonsense"])
+    dsns = iter(["host=one password=eins", "host=two password=zwei connect_timeout=3", "password=zwei drei"])
     driver = loaded("psycopg2", "host=none", connargs=lambda: {"dsn": next(dsns)}, user="ann")
     heard: list[Any] = []
     monkeypatch.setattr(psycopg2, "connect", lambda *args, **kwargs: heard.append((args, kwargs)))
@@ -449,10 +449,10 @@ def test_a_dsn_that_changes_is_completed_and_kept_secret(monkeypatch: pytest.Mon
         ((), {"user": "ann", "dsn": "host=two password=zwei connect_timeout=3"}),
     ]
     assert driver.redact(LookupError("eins zwei")) == "LookupError: *** ***"
-    refused = psycopg2.OperationalError("whatever")
-    assert driver.is_retryable(refused)
-    driver.connect()
-    assert not driver.is_retryable(refused)
+    with pytest.raises(psycopg2.ProgrammingError, match="invalid dsn") as caught:
+        driver.connect()
+    assert not driver.is_retryable(caught.value)
+    assert "drei" not in str(caught.value)
 
 
 def test_sqlite_arguments_that_change_are_checked_too() -> None:
