@@ -70,6 +70,8 @@ class PoolStats:
         refused: calls that failed with PoolOverloaded.
         cancelled: calls that their caller cancelled, in the queue or while they ran.
         waitTimeouts, timeouts: calls that failed with DeadlineExceeded, in the queue and while they ran.
+        closedWaiting: calls that failed with PoolClosed in the queue.
+        loans: calls of `ConnectionPool.connect` that were lent a connection. They are not *finished* ones.
         connected, connectFailures: attempts to connect, by their end.
         checks: connections that were checked.
         interrupts: how often a running statement was told to stop.
@@ -106,6 +108,8 @@ class PoolStats:
     cancelled: int = 0
     waitTimeouts: int = 0
     timeouts: int = 0
+    closedWaiting: int = 0
+    loans: int = 0
     connected: int = 0
     connectFailures: int = 0
     checks: int = 0

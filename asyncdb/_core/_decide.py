@@ -334,6 +334,7 @@ class Core(Timed[E, J]):
             self._settle(entry, now)
             if wanted:
                 advance(job, JobEvent.DROPPED)
+                self.tally.closed_waiting += 1
                 orders.fail.append((self._mine(job), closed_while_queued()))
             return orders
         self._check(entry, now)
@@ -356,6 +357,7 @@ class Core(Timed[E, J]):
             return False
         advance(job, JobEvent.FINISHED)
         self._move(entry, EntryEvent.LENT)
+        self.tally.loans += 1
         entry.job = None
         entry.since, entry.reported = now, 0
         self._note(now + self._leak_after)

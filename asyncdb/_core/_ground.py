@@ -329,7 +329,10 @@ class Ground(Generic[E, J]):
 
     def _fail_waiting(self, error: BaseException | None, orders: Orders[E, J]) -> None:
         """Fail every waiting job: with *error*, or because the pool closes."""
-        orders.fail.extend((job, error or closed_while_queued()) for job in self.queue.clear())
+        jobs = self.queue.clear()
+        if error is None:
+            self.tally.closed_waiting += len(jobs)
+        orders.fail.extend((job, error or closed_while_queued()) for job in jobs)
         self._waits.clear()
 
     # -------------------------------------------------------------------------------------------------------- sizing

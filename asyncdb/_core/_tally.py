@@ -47,6 +47,7 @@ class Tally:
     __slots__ = (
         "cancelled",
         "checks",
+        "closed_waiting",
         "connect_failures",
         "connected",
         "evictions",
@@ -54,6 +55,7 @@ class Tally:
         "interrupts",
         "leaks",
         "left_open",
+        "loans",
         "refused",
         "run_time",
         "timeouts",
@@ -65,5 +67,6 @@ class Tally:
         self.wait_time = Times()
         self.run_time = Times()
         self.evictions: Counter[str] = Counter()
-        self.failed = self.refused = self.cancelled = self.timeouts = self.wait_timeouts = 0
-        self.connected = self.connect_failures = self.checks = self.interrupts = self.leaks = self.left_open = 0
+        self.failed = self.refused = self.cancelled = self.timeouts = self.wait_timeouts = self.closed_waiting = 0
+        self.connected = self.connect_failures = self.checks = self.interrupts = 0
+        self.loans = self.leaks = self.left_open = 0

@@ -113,6 +113,8 @@ def take_stats(
         cancelled=tally.cancelled,
         waitTimeouts=tally.wait_timeouts,
         timeouts=tally.timeouts,
+        closedWaiting=tally.closed_waiting,
+        loans=tally.loans,
         connected=tally.connected,
         connectFailures=tally.connect_failures,
         checks=tally.checks,

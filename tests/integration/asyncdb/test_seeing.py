@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asyncdb import ConnectionPool, DeadlineExceeded, PoolOverloaded
+from asyncdb import ConnectionPool, DeadlineExceeded, PoolClosed, PoolOverloaded
 from asyncdb.testing import HANG, ScriptedDriver, VirtualTime
 from netcore.defer import CancelledError, Deferred
 from netcore.testing import failureResultOf, successResultOf
@@ -69,19 +69,25 @@ def test_the_figures_add_up(time: VirtualTime) -> None:
     result(time, pool.disconnect(lent))
 
     stats = pool.stats()
-    loans, lost, cancelled_waiting = 1, 1, 2
+    lost, cancelled_waiting = 1, 2
     assert stats.submitted == 7 + 3 + 1 + 1 + 10 + 1 + 1
-    assert stats.submitted == stats.finished + loans + lost + cancelled_waiting + stats.waitTimeouts
+    assert stats.submitted == stats.finished + stats.loans + lost + cancelled_waiting + stats.waitTimeouts
     assert stats.finished == stats.runTime.count == stats.waitTime.count == 7 + 3 + 1 + 1
     assert (stats.refused, stats.cancelled, stats.waitTimeouts, stats.timeouts) == (4, 3, 8, 1)
+    assert (stats.loans, stats.closedWaiting) == (1, 0)
     assert stats.failed == 3 + 1 + 1 + 1  # errors of the driver's; two of the interrupted statements
     assert stats.evictions == {"lost": 1}
     assert stats.connected == len(driver.connections) == 3
     assert stats.total == stats.idle == stats.connected - sum(stats.evictions.values())
     assert stats.interrupts == 2
+    pool.suspend()
+    waiting = [pool.runQuery("waits") for _ in range(5)]
     assert result(time, pool.close()) is None
-    assert pool.stats().state == "closed"
-    assert pool.stats().submitted == stats.submitted
+    for call in waiting:
+        failureResultOf(call, PoolClosed)
+    closed = pool.stats()
+    assert closed.state == "closed"
+    assert (closed.submitted, closed.closedWaiting) == (stats.submitted + 5, 5)
 
 
 def test_the_times_of_calls_are_those_of_the_clock(time: VirtualTime) -> None:

@@ -37,6 +37,7 @@ def test_closing_fails_queued_jobs() -> None:
     queued = pool.submit()
     pool.do(pool.core.close(pool.now, 5.0))
     assert isinstance(pool.error_of(queued), PoolClosed)
+    assert pool.core.tally.closed_waiting == 1
     assert "nothing of it was sent" in str(pool.error_of(queued))
     assert running.state is JobState.RUNNING
     assert entry.state is EntryState.BUSY
@@ -120,6 +121,7 @@ def test_a_job_on_a_suspect_connection_fails_when_the_pool_closes() -> None:
     pool.do(pool.core.close(pool.now, 5.0))
     pool.tell(pool.core.suspected, entry)
     assert isinstance(pool.error_of(job), PoolClosed)
+    assert pool.core.tally.closed_waiting == 1
     assert entry.state is EntryState.CLOSING
 
 

@@ -385,6 +385,7 @@ def test_an_error_that_no_retry_mends_fails_every_waiting_job_at_once() -> None:
     assert [pool.error_of(job) for job in jobs] == [wrong] * 3
     assert not pool.outages
     assert pool.core.waiting == 0
+    assert pool.core.tally.closed_waiting == 0
 
 
 def test_a_connect_error_is_kept_without_its_traceback() -> None:

@@ -13,6 +13,7 @@ def test_a_connection_is_lent_and_returned_and_reset() -> None:
     assert pool.core.lent(entry, pool.now)
     assert entry.state is EntryState.LENT
     assert job.state is JobState.DONE
+    assert pool.core.tally.loans == 1
     waiting = pool.submit()
     pool.do(pool.core.returned(entry, pool.now))
     assert pool.carry == [entry]
@@ -28,6 +29,7 @@ def test_a_connection_is_not_lent_to_a_caller_who_is_gone() -> None:
     pool.cancel(job)
     assert not pool.core.lent(entry, pool.now)
     assert entry.state is EntryState.BUSY
+    assert pool.core.tally.loans == 0
     pool.tell(pool.core.finished, entry)
     pool.tell(pool.core.checked, entry)
     assert entry.state is EntryState.IDLE
