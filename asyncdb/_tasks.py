@@ -81,11 +81,11 @@ class Tasks:
         # What `_statement` does, in one go: this is the call that programs make by the thousand.
         cursor = slot.cursor
         if cursor is None:
-            if not (slot.plain and self._bare and self._plain):
+            if not self._may_be_bare(slot):
                 return self._statement(slot, call, _rows)
             self._autocommit(slot.connection)
             cursor = slot.connection.cursor()
-            if self._driver.keeps(cursor):
+            if self._driver.keeps(slot.connection, cursor):
                 slot.cursor = cursor
         try:
             if call.kwargs:
@@ -103,19 +103,24 @@ class Tasks:
 
     def _query_by_turns(self, slot: Slot, call: Call) -> Any:
         driver = self._driver
-        plain = slot.plain and self._bare and self._plain
-        if plain and not driver.writes(call.args[0]):
+        bare = self._may_be_bare(slot)
+        if bare and not driver.writes(call.args[0]):
             return self._query(slot, call)
         turns, connection = driver.turns, slot.connection
         assert turns is not None
         try:
-            patient = not plain or take_turn(driver, slot, call)
+            patient = not bare or take_turn(driver, slot, call)
             return self._query(slot, call, patient)
         finally:
             turns.give(connection)
 
+    def _may_be_bare(self, slot: Slot) -> bool:
+        """Whether one statement may run on the driver's own cursor, and in autocommit."""
+        return slot.plain and self._bare and self._plain
+
     def _operation(self, slot: Slot, call: Call) -> None:
         """Execute one statement; its rows, if there are any, are left."""
+        slot.cursor = None  # it would hold the rows of the query before, for as long as this takes
         self._statement(slot, call, _nothing)
 
     def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:

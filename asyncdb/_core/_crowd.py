@@ -3,7 +3,7 @@
 Threads that make quick calls take turns with the interpreter, and a change of turns costs as much as a call. A database
 on the same machine takes turns with them at its processors. Measured on two processors with 64 callers, by the number
 of threads at work: one-row selects from SQLite, in calls a second (1: 92,000, 2: 75,000, 8: 45,000); from a local
-PostgreSQL, each in parts of what eight bare threads of psycopg2 did beside it (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80).
+PostgreSQL, in parts of what eight bare threads of psycopg2 did beside them (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80).
 
 So while that is so, those that wait are left to the threads at work, beside connections at rest. That is never for
 long: a call that has run for `STALL` no longer counts as one that will soon make room, and whoever waits behind it gets
@@ -18,8 +18,8 @@ from collections.abc import Callable
 __all__ = ["SAMPLE", "STALL", "Crowd", "QuickCalls", "SharedProcessors"]
 
 STALL = 0.005
-"""Seconds that a call may run before it no longer counts as quick; twice this is the longest that one waits beside a
-connection at rest."""
+"""Seconds that a call may run before it no longer counts as one that will soon make room. About twice this is the
+longest that one waits beside a connection at rest, on a machine with a processor to spare."""
 SAMPLE = 8
 """Of so many calls one is looked at."""
 SPAN = 8
@@ -27,27 +27,35 @@ SPAN = 8
 MOST = 4
 """How many times the limit a call counts at most: one that waited for SQLite's checkpoint, or for a processor, says
 nothing of those after it."""
-WINDOW = 0.02
-"""Seconds over which the processor time that was used is taken."""
-BUSY = 0.6
-"""How much of one processor the process then uses, at least. With a local PostgreSQL and 64 callers it is 0.7 to 0.8,
-whether 3 or 8 are at work; where calls wait for a disk or a lock, it is less, and the less the fewer are at work."""
+LONGEST = 0.5
+"""Seconds over which a thread's processor time is taken, at most: one that rested meanwhile says nothing."""
+REMEMBERED = 256
+"""Threads, at most: they come and go."""
+BUSY = 0.4
+"""How much of one processor the threads at work then use together, at least. For one-row selects from a local
+PostgreSQL, with 64 callers, it is 0.6, whether 3 or 8 are at work. Where calls wait for a disk or a lock it is less,
+and the less the fewer are at work."""
+BUSY_SPAN = 32
+"""As `SPAN`, for that: some 30 ms under load."""
 
 
 class Crowd:
     """Whether there are enough threads at work.
 
-    Attributes: *enough*, how many that would be; *quick*, whether there are no more to be then.
+    Attributes: *enough*, how many that would be; *tight*, whether more would be in each other's way.
     """
 
-    __slots__ = ("enough", "quick")
+    __slots__ = ("enough", "tight")
 
     def __init__(self, enough: int) -> None:
         self.enough = enough
-        self.quick = False  # until calls show it
+        self.tight = False  # until calls show it
 
     def ended(self, took: float, at_work: int, now: float) -> None:
-        """One of `SAMPLE` calls has ended. It took so many seconds, while so many threads were at work."""
+        """One of `SAMPLE` calls has ended. It took so many seconds, while so many threads were at work.
+
+        Threading: in the thread that ran it.
+        """
         raise NotImplementedError
 
 
@@ -75,33 +83,41 @@ class QuickCalls(Crowd):
         if each > self._most:
             each = self._most
         self._mean += (each - self._mean) / SPAN
-        self.quick = self._mean < self._limit
+        self.tight = self._mean < self._limit
 
 
 class SharedProcessors(Crowd):
-    """By how busy this process is: for a server on the same machine, which needs its processors, too.
+    """By how busy the threads at work are: for a server on the same machine, which needs its processors, too.
 
-    How long calls take says nothing there. With all processors busy, that is a matter of how many calls there are.
+    How long calls take says nothing there: with all processors busy, that is a matter of how many calls there are.
 
     Args:
-        used: seconds of processor time that this process has used, `time.process_time`.
+        used: which thread this is, and the seconds of processor time that it has used.
         enough: as above: two for each processor.
     Attributes: *near*, whether the server is on this machine: to be set when a connection shows it. If it is not, more
-        threads at work mean that more servers are.
+        threads at work mean that more of the server's processors are.
     """
 
-    __slots__ = ("_since", "_used", "_used_before", "near")
+    __slots__ = ("_before", "_mean", "_used", "near")
 
-    def __init__(self, used: Callable[[], float], enough: int) -> None:
+    def __init__(self, used: Callable[[], tuple[int, float]], enough: int) -> None:
         super().__init__(enough)
         self._used = used
-        self._since = -math.inf
-        self._used_before = 0.0
+        self._before: dict[int, tuple[float, float]] = {}  # of each thread: when it was seen, and what it had used
+        self._mean = 0.0
         self.near = False
 
     def ended(self, took: float, at_work: int, now: float) -> None:
-        passed = now - self._since
-        if passed >= WINDOW:
-            used = self._used()
-            self.quick = self.near and used - self._used_before >= BUSY * passed
-            self._since, self._used_before = now, used
+        if not self.near:
+            self.tight = False
+            return
+        thread, used = self._used()
+        before = self._before
+        since, used_before = before.get(thread, (-math.inf, 0.0))
+        if len(before) > REMEMBERED:
+            before.clear()
+        before[thread] = now, used
+        passed = now - since
+        if 0 < passed <= LONGEST:
+            self._mean += (at_work * (used - used_before) / passed - self._mean) / BUSY_SPAN
+            self.tight = self._mean >= BUSY

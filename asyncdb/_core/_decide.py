@@ -9,8 +9,8 @@ GONE.
 
 Invariants, for whoever calls holding one lock, besides those of the layers below:
 
-- A connection that rested a moment only and a job that could have it wait side by side only while the jobs at work are
-  quick (`_crowd`), and then ``stall_at`` is never later than STALL.
+- A connection that rested a moment only and a job that could have it wait side by side only while there are enough
+  threads at work (`_crowd`), and then ``stall_at`` is never later than STALL.
 - A connection whose statement was interrupted is checked before anybody else gets it.
 - An illegal event raises IllegalTransition and leaves the state as it was.
 """
@@ -163,7 +163,7 @@ class Core(Timed[E, J]):
             self._look_at_times(took, now)
         crowd, queue = self._crowd, self.queue
         too_many = (
-            crowd is not None and crowd.quick and self._counts[_BUSY] > crowd.enough and self._crowded(now, entry)
+            crowd is not None and crowd.tight and self._counts[_BUSY] > crowd.enough and self._crowded(now, entry)
         )
         goes_on = queue.alive and now < entry.expires and entry.state is _BUSY and not self._held_up
         if goes_on and not too_many and job.state is _RUNNING:

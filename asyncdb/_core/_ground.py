@@ -418,7 +418,7 @@ class Ground(Generic[E, J]):
     def _crowded(self, now: float, besides: E | None = None) -> bool:
         """Whether those at work, *besides* not counted, will sooner take what waits than another thread could."""
         crowd = self._crowd
-        if crowd is None or not crowd.quick:
+        if crowd is None or not crowd.tight:
             return False
         more = self._counts[_BUSY] - crowd.enough - (besides is not None)  # those who need not be quick
         if more < 0:

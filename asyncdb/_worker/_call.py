@@ -17,12 +17,13 @@ from netcore.defer import Deferred
 if TYPE_CHECKING:
     from asyncdb._worker._crew import Crew
 
-__all__ = ["NOTHING", "Call", "Slot", "Task"]
+__all__ = ["NOTHING", "Call", "Slot", "Task", "no_status"]
+
 _WAITING = JobState.WAITING  # a global is read faster than an attribute of an enum class
 
 
-def _nothing() -> None:
-    pass
+def no_status() -> None:
+    """Of a slot without a connection."""
 
 
 NO_KEYWORDS: dict[str, Any] = {}
@@ -66,7 +67,7 @@ class Slot(Entry):
         self.doomed: Any = None
         self.dirty = False  # an interrupted call may have left anything behind
         self.look: Callable[[], object] | None = None  # has the server said something unasked?
-        self.status: Callable[[], object] = _nothing  # false: no transaction is open
+        self.status: Callable[[], object] = no_status  # false: no transaction is open
         self.cursor: Any = None  # that of the query before, as good as new
         self.plain = False  # a statement may run in autocommit
         self.lost = False  # found out by a task

@@ -296,13 +296,11 @@ class Crew(Steps):
             self._tell_quiet()
 
     def _after_delivery(self) -> None:
-        """The host came for results. As long as it comes by itself, stalled calls are looked for at the same time."""
+        """The host came for results. As long as it comes by itself, stalled calls are looked for each time."""
         if self.core.stall_at != math.inf and not self.ended:
-            now = self._seconds()
-            if self.core.stall_at <= now:
-                with self._lock:
-                    orders = self.core.expire(now)
-                self._carry_out(orders)
+            with self._lock:
+                orders = self.core.expire(self._seconds())
+            self._carry_out(orders)
             self._arm_if_needed()
         self._look_idle()
 

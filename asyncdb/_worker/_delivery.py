@@ -9,6 +9,9 @@ Invariants:
 - While many quick calls wait, results do not wake the host: it comes for them itself, within `TICK`. A wake-up costs
   the reactor's thread two changes of the interpreter lock with eight threads waiting for it (41 → 28 µs of CPU for each
   one-row select, 64 callers at 8 connections, by coming for 40 results at a time rather than for 3).
+- As long as the host comes by itself (``coming``), it looks for stalled calls then, and nobody sets a timer for them.
+  So who finds that a call may stall says when (`Core.stall_at`), and then looks at ``coming``; the host takes that
+  away, and then looks whether there is such a time.
 - When the host is gone, results are dropped without a sound.
 """
 
@@ -108,7 +111,7 @@ class Delivery:
             if self.results and not self._woken:
                 self._woken = True
                 self.wake(self.deliver)
-        self._delivered()
+            self._delivered()
 
     def end(self) -> None:
         """No thread has a result to bring any more: fire the Deferreds of those there are. The host may be gone."""

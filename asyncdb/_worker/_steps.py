@@ -27,11 +27,12 @@ import math
 import os
 import random
 from collections.abc import Callable
-from time import process_time
+from threading import get_ident
+from time import monotonic, thread_time
 from typing import Any
 
-from asyncdb._core import Core, EntryState, JobState, Orders, QuickCalls, SharedProcessors
-from asyncdb._worker._call import Call, Slot
+from asyncdb._core import Core, Crowd, EntryState, JobState, Orders, QuickCalls, SharedProcessors
+from asyncdb._worker._call import Call, Slot, no_status
 from asyncdb._worker._delivery import Delivery
 from asyncdb._worker._log import Log
 from asyncdb._worker._reports import log_slow
@@ -64,6 +65,7 @@ class Steps:
         "_crowd",
         "_delivery",
         "_driver",
+        "_few",
         "_good_sql",
         "_interrupters",
         "_leak_after",
@@ -97,8 +99,14 @@ class Steps:
         self._seconds = host.seconds
         self._lock = lock = make_lock()
         self._acquire, self._release = lock.acquire, lock.release  # half the cost of `with`; for worker threads
-        self._near = None if driver.quick is not None else SharedProcessors(process_time, 2 * _count_processors())
-        self._crowd = crowd = self._near or QuickCalls(driver.quick or 0.0, 1)
+        crowd: Crowd
+        self._near: SharedProcessors | None = None
+        if driver.quick is not None:
+            crowd = QuickCalls(driver.quick, 1)
+        else:
+            crowd = self._near = SharedProcessors(_processor_time, 2 * _count_processors())
+        self._crowd = crowd
+        self._few = min(crowd.enough, options.max)
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)
         self._interrupters = 0  # threads that tell a statement to stop
@@ -160,17 +168,12 @@ class Steps:
 
     def _run(self, slot: Slot) -> EntryState:
         """Run the call, and those that are handed over to the thread after it."""
-        try:
-            return self._ride(slot)
-        finally:
-            slot.cursor = None
-
-    def _ride(self, slot: Slot) -> EntryState:
         call: Any
         value: Any
         acquire, release, seconds = self._acquire, self._release, self._seconds
         finished, queue = self.core.finished, self.core.queue
-        post, slow, crowd, most = self._delivery.post, self._slow, self._crowd, self._most
+        post, slow, crowd = self._delivery.post, self._slow, self._crowd
+        few, most = self._few, self._most
         while True:
             call = slot.job
             task = call.task
@@ -205,11 +208,13 @@ class Steps:
                 now = seconds()
                 finished(slot, now)
                 state = slot.state
+                if state is not _BUSY:
+                    slot.cursor = None
             finally:
                 release()
             took = now - call.started
             # With no more calls waiting than threads at work, one of these may soon have none.
-            post(call, value, queue.alive > (crowd.enough if crowd.quick else most) and took < QUICK)
+            post(call, value, queue.alive > (few if crowd.tight else most) and took < QUICK)
             if took >= slow:
                 log_slow(self._name, call, took, None, self._log_parameters)
             if state is not _BUSY:
@@ -220,6 +225,7 @@ class Steps:
         return state
 
     def _failed(self, slot: Slot, call: Call, error: BaseException) -> EntryState:
+        slot.cursor = None
         driver = self._driver
         took = self._seconds() - call.started
         if took >= self._slow:
@@ -307,7 +313,7 @@ class Steps:
             slot.look = driver.look(connection)
             slot.status = driver.status(connection)
             if self._near is not None:
-                self._near.near = driver.is_near(connection)
+                self._near.near = self._seconds is monotonic and driver.is_near(connection)
         except BaseException as error:
             # A mistake in cp_openfun is not mended by trying again, whatever class its error has.
             retryable = driver.is_disconnect(error, connection) or (opened and driver.is_retryable(error))
@@ -401,8 +407,14 @@ class Steps:
             if slot.interrupting:
                 slot.doomed, connection = connection, None
         slot.look = slot.extra = slot.cursor = None
+        slot.status = no_status
         if connection is not None and (self._driver.closes_anywhere or not slot.borrowed):
             self._driver.close(connection)
+
+
+def _processor_time() -> tuple[int, float]:
+    """Which thread this is, and the seconds of processor time that it has used."""
+    return get_ident(), thread_time()
 
 
 def _count_processors() -> int:

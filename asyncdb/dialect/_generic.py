@@ -225,8 +225,8 @@ class Driver:
         """What `left_open` says of *connection*, as a function that is called after each of its calls."""
         return partial(self.left_open, connection)
 
-    def keeps(self, cursor: Any) -> bool:
-        """Whether *cursor*, whose statement has run and given its rows, is as good as a new one for the next."""
+    def keeps(self, connection: Any, cursor: Any) -> bool:
+        """Whether *cursor*, after a statement that has given all of its rows, is as good for the next as a new one."""
         return False
 
     def is_busy(self, error: BaseException) -> bool:
@@ -385,23 +385,33 @@ def watch(descriptor: int) -> Callable[[], object]:
 
 def shut_down(descriptor: int) -> None:
     """Shut the socket down, both ways: whoever is blocked in reading it gets an end of file."""
-    try:
-        sock = socket.socket(fileno=socket.dup(descriptor))
-    except OSError:
+    sock = _socket_of(descriptor)
+    if sock is None:
         return
+    with sock:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side was faster
+
+
+def _socket_of(descriptor: int) -> socket.socket | None:
+    """A socket of our own for *descriptor*; None if it is closed, or something else."""
     try:
-        sock.shutdown(socket.SHUT_RDWR)
+        own = socket.dup(descriptor)
     except OSError:
-        pass  # the other side was faster
-    finally:
-        sock.close()
+        return None
+    try:
+        return socket.socket(fileno=own)
+    except OSError:
+        socket.close(own)
+        return None
 
 
 def is_near(descriptor: int) -> bool:
     """Whether the socket's other end is on this machine. False for one that is closed."""
-    try:
-        sock = socket.socket(fileno=socket.dup(descriptor))
-    except OSError:
+    sock = _socket_of(descriptor)
+    if sock is None:
         return False
     with sock:
         try:

@@ -149,8 +149,9 @@ class Psycopg2Driver(Driver):
     def status(self, connection: Any) -> Callable[[], object]:
         return connection.get_transaction_status  # type: ignore[no-any-return]  # 0 is idle
 
-    def keeps(self, cursor: Any) -> bool:
-        return type(cursor) is self.dbapi.extensions.cursor  # others may remember things
+    def keeps(self, connection: Any, cursor: Any) -> bool:
+        own = self.dbapi.extensions  # classes of somebody else's may count on a new one, or remember things
+        return type(cursor) is own.cursor and type(connection) is own.connection
 
     def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
         self.begin(connection, options)

@@ -229,8 +229,9 @@ class SqliteDriver(Driver):
 
     left_open = in_transaction
 
-    def keeps(self, cursor: Any) -> bool:
-        return type(cursor) is self.dbapi.Cursor  # others may remember things
+    def keeps(self, connection: Any, cursor: Any) -> bool:
+        own = self.dbapi  # classes of somebody else's may count on a new one, or remember things
+        return type(cursor) is own.Cursor and type(connection) is own.Connection
 
     def lend(self, connection: Any, options: CallOptions = PLAIN) -> None:
         if options.readonly is not None:

@@ -345,7 +345,7 @@ class World:
 
     def crowded(self) -> bool:
         """Whether there are enough at work that are expected to make room."""
-        if self.crowd is None or not self.crowd.quick:
+        if self.crowd is None or not self.crowd.tight:
             return False
         busy = [entry for entry in self.core.entries if entry.state is S.BUSY]
         return sum(self.now - self.call_of(entry).started < STALL for entry in busy) >= self.crowd.enough

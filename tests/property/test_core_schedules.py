@@ -247,7 +247,7 @@ def simulate(seed: int, enough: int | None, shared: bool = False) -> None:
 
 def busy_now_and_then(seed: int, enough: int) -> Crowd:
     pick = random.Random(seed)
-    crowd = SharedProcessors(lambda: pick.choice([0.0, 1e9]), enough)  # either nothing or all of the time between
+    crowd = SharedProcessors(lambda: (0, pick.choice([0.0, 1e9])), enough)  # used nothing, or all of the time
     crowd.near = True
     return crowd
 

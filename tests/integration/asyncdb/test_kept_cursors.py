@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg2.extensions
 import pytest
 from psycopg2.extras import RealDictCursor
 
 from asyncdb import ConnectionPool
 from asyncdb.adbapi import Connection, Transaction
 from asyncdb.testing.postgres import Database
-from netcore.defer import DeferredList, gatherResults
+from netcore.defer import DeferredList
 from tests.integration.asyncdb.running import Drive
 
 made: list[Any] = []
-"""By the connections below, in a pool with one of them."""
+"""The cursors that were made for queries."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,49 +26,58 @@ def nothing_made() -> None:
     made.clear()
 
 
-class Counting(sqlite3.Connection):
-    def cursor(self, *args: Any) -> Any:
-        made.append(super().cursor(*args))
-        return made[-1]
-
-
 class OwnCursor(sqlite3.Cursor):
     pass
 
 
-class MakingOwn(Counting):
+class OwnConnection(sqlite3.Connection):
     def cursor(self, *args: Any) -> Any:
         return super().cursor(OwnCursor)
 
 
-class CountingPostgres(psycopg2.extensions.connection):
-    def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        made.append(super().cursor(*args, **kwargs))
-        return made[-1]
+class Traced(sqlite3.Connection):
+    """Its cursors are sqlite3's own."""
 
 
-def sqlite_pool(path: Path, factory: type[sqlite3.Connection] = Counting, **options: Any) -> ConnectionPool:
-    return ConnectionPool("sqlite3", str(path / "db"), factory=factory, cp_max=1, **options)
+def counting(pool: ConnectionPool) -> ConnectionPool:
+    """*pool*, whose driver notes each cursor that it is asked about."""
+    keeps = pool._driver.keeps
+
+    def note(connection: Any, cursor: Any) -> bool:
+        made.append(cursor)
+        return keeps(connection, cursor)
+
+    pool._driver.keeps = note  # type: ignore[method-assign]
+    return pool
 
 
-async def cursors_for(work: Callable[[], Any]) -> int:
+def sqlite_pool(path: Path, **options: Any) -> ConnectionPool:
+    return counting(ConnectionPool("sqlite3", str(path / "db"), cp_max=1, **options))
+
+
+def postgres_pool(database: Database, **options: Any) -> ConnectionPool:
+    return counting(ConnectionPool("psycopg2", database.dsn, cp_max=1, **options))
+
+
+async def one_ride(pool: ConnectionPool, *calls: Callable[[], Any]) -> tuple[list[Any], int]:
+    """Make *calls*, all of which wait before the first is made. Returns their results, and how many cursors it took."""
     before = len(made)
-    await work()
-    return len(made) - before
+    pool.suspend()
+    waiting = [call() for call in calls]
+    pool.resume()
+    results = [result for _, result in await DeferredList(waiting, consumeErrors=True)]
+    return results, len(made) - before
 
 
 def test_queries_that_follow_each_other_share_one(drive: Drive, tmp_path: Path) -> None:
     async def main() -> None:
         async with sqlite_pool(tmp_path) as pool:
             await pool.runOperation("CREATE TABLE t (x INTEGER)")
-
-            async def queries() -> None:
-                sql = ["INSERT INTO t VALUES (1)", "SELECT x FROM t", "INSERT INTO t VALUES (?) RETURNING x"]
-                calls = [pool.runQuery(sql[0]), pool.runQuery(sql[1]), pool.runQuery(sql[2], (2,))]
-                assert await gatherResults(calls) == [[], [(1,)], [(2,)]]
-
-            assert await cursors_for(queries) == 1
-            assert await cursors_for(lambda: pool.runQuery("SELECT 1")) == 1  # the connection rested, and kept none
+            insert = partial(pool.runQuery, "INSERT INTO t VALUES (1)")
+            select = partial(pool.runQuery, "SELECT x FROM t")
+            returning = partial(pool.runQuery, "INSERT INTO t VALUES (?) RETURNING x", (2,))
+            assert await one_ride(pool, insert, select, returning) == ([[], [(1,)], [(2,)]], 1)
+            assert await one_ride(pool, select) == ([[(1,), (2,)]], 1)  # the connection rested, and kept none
 
     drive(main)
 
@@ -79,13 +88,10 @@ def test_a_users_function_has_the_next_query_begin_anew(drive: Drive, tmp_path: 
 
     async def main() -> None:
         async with sqlite_pool(tmp_path) as pool:
-            await pool.runQuery("SELECT 1")
-
-            async def queries() -> None:
-                calls = [pool.runQuery("SELECT 1"), pool.runWithConnection(change), pool.runQuery("SELECT 2")]
-                assert await gatherResults(calls) == [[(1,)], None, [(2,)]]
-
-            assert await cursors_for(queries) == 2
+            select = partial(pool.runQuery, "SELECT 1")
+            await select()
+            calls = (select, partial(pool.runWithConnection, change), select, select)
+            assert await one_ride(pool, *calls) == ([[(1,)], None, [(1,)], [(1,)]], 2)
 
     drive(main)
 
@@ -99,14 +105,11 @@ def test_a_statement_that_fails_or_leaves_something_behind_is_not_felt_by_the_ne
 
     async def main() -> None:
         async with sqlite_pool(tmp_path, cp_openfun=add_function) as pool:
-            calls = [
-                pool.runQuery("SELECT 1"),
-                pool.runQuery(sql),
-                pool.runQuery("SELECT 2"),
-                pool.runQuery("SELECT 3"),
-            ]
-            results = await DeferredList(calls, consumeErrors=True)
-            assert [result for well, result in results if well and result] == [[(1,)], [(2,)], [(3,)]]
+            select = partial(pool.runQuery, "SELECT 1")
+            await select()
+            results, cursors = await one_ride(pool, select, partial(pool.runQuery, sql), select, select)
+            assert [results[0], *results[2:]] == [[(1,)]] * 3
+            assert cursors == (1 if sql == "BEGIN" else 2)
             assert await pool.runWithConnection(lambda connection: connection.execute("SELECT 4").fetchall()) == [(4,)]
 
     drive(main)
@@ -126,52 +129,59 @@ def test_what_a_query_has_written_is_committed_before_the_next_runs(drive: Drive
     async def main() -> None:
         async with sqlite_pool(tmp_path, cp_openfun=add_function) as pool:
             await pool.runOperation("CREATE TABLE t (x INTEGER)")
-            calls = [pool.runQuery("INSERT INTO t VALUES (1) RETURNING x"), pool.runQuery("SELECT look()")]
-            assert await gatherResults(calls) == [[(1,)], [(2,)]]
+            insert = partial(pool.runQuery, "INSERT INTO t VALUES (1) RETURNING x")
+            assert await one_ride(pool, insert, partial(pool.runQuery, "SELECT look()")) == ([[(1,)], [(2,)]], 1)
 
     drive(main)
 
 
-def test_cursors_of_a_class_of_ones_own_are_made_for_each_query(drive: Drive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("factory", [OwnConnection, Traced])
+def test_for_classes_of_ones_own_cursors_are_made_for_each_query(
+    drive: Drive, tmp_path: Path, factory: type[sqlite3.Connection]
+) -> None:
     async def main() -> None:
-        async with sqlite_pool(tmp_path, MakingOwn) as pool:
-            await pool.runQuery("SELECT 1")
-            calls = [pool.runQuery("SELECT ?", (number,)) for number in range(3)]
-            assert await cursors_for(lambda: gatherResults(calls)) == 3
+        async with sqlite_pool(tmp_path, factory=factory) as pool:
+            select = partial(pool.runQuery, "SELECT 1")
+            await select()
+            assert await one_ride(pool, select, select, select) == ([[(1,)]] * 3, 3)
 
     drive(main)
-    assert {type(cursor) for cursor in made[-3:]} == {OwnCursor}
 
 
 def test_on_postgresql_too(drive: Drive, database: Database) -> None:
     def interaction(transaction: Transaction) -> Any:
-        transaction.execute("SELECT txid_current_if_assigned() IS NULL, pg_current_xact_id_if_assigned() IS NULL")
         transaction.execute("CREATE TABLE t (x int)")
         return transaction.connection.autocommit
 
     async def main() -> None:
-        async with ConnectionPool("psycopg2", database.dsn, connection_factory=CountingPostgres, cp_max=1) as pool:
-            await pool.runQuery("SELECT 1")
+        async with postgres_pool(database) as pool:
+            select = partial(pool.runQuery, "SELECT %s::int", (1,))
+            await select()
+            named = partial(pool.runQuery, "SELECT %(x)s::text AS y", {"x": "a"})
+            without_rows = partial(pool.runQuery, "SET LOCAL work_mem = '1MB'")
+            assert await one_ride(pool, select, without_rows, named) == ([[(1,)], [], [("a",)]], 1)
+            calls = (select, partial(pool.runInteraction, interaction), partial(pool.runQuery, "SELECT x FROM t"))
+            assert await one_ride(pool, *calls) == ([[(1,)], False, []], 2)
 
-            async def queries() -> None:
-                calls = [pool.runQuery("SELECT %s::int", (1,)), pool.runQuery("SET LOCAL work_mem = '1MB'")]
-                calls.append(pool.runQuery("SELECT %(x)s::text AS y", {"x": "a"}))
-                assert await gatherResults(calls) == [[(1,)], [], [("a",)]]
+    drive(main)
 
-            assert await cursors_for(queries) == 1
-            calls = [pool.runQuery("SELECT 1"), pool.runInteraction(interaction), pool.runQuery("SELECT x FROM t")]
-            assert await gatherResults(calls) == [[(1,)], False, []]
+
+def test_the_rows_of_one_query_are_not_kept_while_something_else_runs(drive: Drive, database: Database) -> None:
+    async def main() -> None:
+        async with postgres_pool(database) as pool:
+            select = partial(pool.runQuery, "SELECT 1")
+            await select()
+            calls = (select, partial(pool.runOperation, "SELECT 1"), select)
+            assert await one_ride(pool, *calls) == ([[(1,)], None, [(1,)]], 2)
 
     drive(main)
 
 
 def test_a_cursor_factory_is_heard(drive: Drive, database: Database) -> None:
     async def main() -> None:
-        factories = {"connection_factory": CountingPostgres, "cursor_factory": RealDictCursor}
-        async with ConnectionPool("psycopg2", database.dsn, cp_max=1, **factories) as pool:
-            await pool.runQuery("SELECT 1 AS x")
-            calls = [pool.runQuery("SELECT 1 AS x"), pool.runQuery("SELECT 2 AS y")]
-            assert await cursors_for(lambda: gatherResults(calls)) == 2
-            assert await gatherResults([pool.runQuery("SELECT 3 AS z")]) == [[{"z": 3}]]
+        async with postgres_pool(database, cursor_factory=RealDictCursor) as pool:
+            select = partial(pool.runQuery, "SELECT 1 AS x")
+            await select()
+            assert await one_ride(pool, select, select) == ([[{"x": 1}]] * 2, 2)
 
     drive(main)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncdb._core import EntryState, JobState, QuickCalls, SharedProcessors
-from asyncdb._core._crowd import BUSY, STALL, WINDOW
+from asyncdb._core._crowd import BUSY, LONGEST, REMEMBERED, STALL
 from asyncdb.errors import PoolOverloaded
 from tests.support.core_pool import Pool
 
@@ -182,86 +182,90 @@ def test_looking_whether_room_was_made_leaves_all_else_for_when_it_is_due() -> N
 # ------------------------------------------------------------------------------------------- a server on this machine
 
 
-class Process:
-    """How much processor time a process has used. *asked*, how often somebody wanted to know."""
+class Thread:
+    """How much processor time a thread has used."""
 
     def __init__(self) -> None:
+        self.number = 1
         self.used = 0.0
-        self.asked = 0
 
-    def __call__(self) -> float:
-        self.asked += 1
-        return self.used
+    def __call__(self) -> tuple[int, float]:
+        return self.number, self.used
 
 
-def busy(crowd: SharedProcessors, process: Process, since: float, share: float) -> float:
-    """Time passes, while *process* uses that share of a processor. Returns when that ends."""
-    now = since + 2 * WINDOW
-    process.used += share * 2 * WINDOW
-    crowd.ended(0.001, 8, now)
+def shared(thread: Thread, enough: int = 2) -> SharedProcessors:
+    crowd = SharedProcessors(thread, enough)
+    crowd.near = True
+    return crowd
+
+
+def work(crowd: SharedProcessors, thread: Thread, busy: float, now: float = 100.0, each: float = 0.004) -> float:
+    """A while passes, in which four threads are at work and use so much of a processor. Returns when that ends."""
+    for _ in range(250):
+        now += each
+        thread.used += busy / 4 * each
+        crowd.ended(0.001, 4, now)
     return now
 
 
-def test_a_process_that_is_busy_beside_its_server_has_enough_at_work() -> None:
-    process = Process()
-    crowd = SharedProcessors(process, 2)
-    crowd.near = True
-    now = busy(crowd, process, 100.0, 1.0)
-    assert not crowd.quick  # of how long before, it cannot know
-    now = busy(crowd, process, now, 1.1 * BUSY)
-    assert crowd.quick
-    now = busy(crowd, process, now, 0.9 * BUSY)
-    assert not crowd.quick
-    busy(crowd, process, now, 1.1 * BUSY)
-    assert crowd.quick
-
-
-def test_how_busy_the_process_is_is_asked_now_and_then() -> None:
-    process = Process()
-    crowd = SharedProcessors(process, 2)
-    crowd.near = True
-    now = busy(crowd, process, busy(crowd, process, 100.0, 1.0), 1.0)
-    asked = process.asked
-    for _ in range(100):
-        crowd.ended(0.001, 8, now + WINDOW / 2)
-    assert process.asked == asked
-    assert crowd.quick
+def test_threads_that_are_busy_beside_their_server_are_enough() -> None:
+    thread = Thread()
+    crowd = shared(thread)
+    now = work(crowd, thread, 1.1 * BUSY)
+    assert crowd.tight
+    now = work(crowd, thread, 0.9 * BUSY, now)
+    assert not crowd.tight
+    work(crowd, thread, 1.1 * BUSY, now)
+    assert crowd.tight
 
 
 def test_where_the_server_has_processors_of_its_own_there_are_never_enough() -> None:
-    process = Process()
-    crowd = SharedProcessors(process, 2)
-    now = 100.0
-    for _ in range(5):
-        now = busy(crowd, process, now, 1.0)
-        assert not crowd.quick
+    thread = Thread()
+    crowd = shared(thread)
+    now = work(crowd, thread, 1.0)
+    assert crowd.tight
+    crowd.near = False
+    work(crowd, thread, 1.0, now)
+    assert not crowd.tight
+
+
+def test_a_thread_that_rested_or_is_new_says_nothing() -> None:
+    thread = Thread()
+    crowd = shared(thread)
+    now = work(crowd, thread, 1.0)
+    for _ in range(100):
+        now += 1.1 * LONGEST
+        crowd.ended(0.001, 4, now)  # it has used nothing
+    assert crowd.tight
+    for number in range(2 * REMEMBERED):
+        thread.number = number
+        now += 0.001
+        crowd.ended(0.001, 4, now)
+    assert crowd.tight
+    assert len(crowd._before) <= REMEMBERED + 1
 
 
 def test_beside_a_busy_local_server_some_connections_rest() -> None:
-    process = Process()
-    shared = SharedProcessors(process, 2)
-    shared.near = True
-    pool = Pool(rest=math.inf, crowd=shared, max=4)
+    thread = Thread()
+    crowd = shared(thread)
+    pool = Pool(rest=math.inf, crowd=crowd, max=4)
     pool.idle(4)
     entries = [pool.busy()[0] for _ in range(4)]
-    waiting = [pool.submit() for _ in range(200)]
-    for turn in range(40):
-        pool.wait(WINDOW / 4)
-        process.used += WINDOW / 4
-        for entry in entries:
-            if entry.state is EntryState.BUSY:
-                pool.tell(pool.core.finished, entry)
-        pool.expire()
-        assert pool.core.count(EntryState.BUSY) >= 2, turn
-    assert pool.core.count(EntryState.BUSY) == 2
-    assert pool.core.waiting
-    process.used -= 100.0  # it waits for something else now
-    for _ in range(4 * 8):
-        pool.wait(WINDOW / 4)
-        for entry in entries:
-            if entry.state is EntryState.BUSY:
-                pool.tell(pool.core.finished, entry)
-        pool.expire()
-    assert not shared.quick
-    assert pool.core.count(EntryState.BUSY) == 4 or not pool.core.waiting
-    assert [job.state for job in waiting if job.state is JobState.WAITING] == [JobState.WAITING] * pool.core.waiting
+
+    def run(turns: int, busy: float) -> list[int]:
+        """How many were at work, each turn. There is always a call that waits."""
+        at_work = []
+        for _ in range(turns):
+            while pool.core.waiting < 10:
+                pool.submit()
+            pool.wait(0.001)
+            thread.used += busy * 0.001
+            for entry in entries:
+                if entry.state is EntryState.BUSY:
+                    pool.tell(pool.core.finished, entry)
+            pool.expire()
+            at_work.append(pool.core.count(EntryState.BUSY))
+        return at_work
+
+    assert run(500, busy=1.0)[-100:] == [2] * 100
+    assert run(500, busy=0.0)[-100:] == [4] * 100

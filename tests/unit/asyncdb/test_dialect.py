@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import traceback
@@ -151,6 +152,18 @@ def test_a_socket_of_this_machine_is_near() -> None:
             assert is_near(client.fileno())
         assert not is_near(server.fileno())  # it is connected to nobody
     assert not is_near(here.fileno())
+
+
+def test_what_is_no_socket_is_not_near_and_costs_no_descriptor() -> None:
+    here, there = os.pipe()
+    try:
+        after = os.dup(here)
+        os.close(after)
+        assert not is_near(here)
+        assert os.dup(here) == after  # the next free number, as before
+    finally:
+        for descriptor in (here, there, after):
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize(
