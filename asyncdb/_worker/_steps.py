@@ -127,12 +127,12 @@ class Steps:
     def _arm(self) -> None:
         raise NotImplementedError
 
+    def _look_ended(self) -> None:
+        raise NotImplementedError
+
     def _wake_at(self) -> float:
         """When the core is to be called. Who comes for results looks for stalled calls, too: that needs no timer."""
         return self.core.due_at if self._delivery.coming else self.core.wake_at
-
-    def _look_ended(self) -> None:
-        raise NotImplementedError
 
     # Carrying.
 

@@ -421,10 +421,10 @@ def is_near(descriptor: int) -> bool:
 
 
 def same_machine(family: int, here: Any, there: Any) -> bool:
-    """Whether the two ends of a connection, as `socket.getsockname` gives them, are on one machine."""
-    if family not in (socket.AF_INET, socket.AF_INET6):
-        return True
-    return bool(here[0] == there[0] or ip_address(there[0]).is_loopback)
+    """Whether the two ends of a connection, as `socket.getsockname` gives them, are surely on one machine."""
+    if family in (socket.AF_INET, socket.AF_INET6):
+        return bool(here[0] == there[0] or ip_address(there[0]).is_loopback)
+    return family == getattr(socket, "AF_UNIX", None)  # which Windows has not; others may lead anywhere (vsock(7))
 
 
 def _descriptor(connection: Any) -> int | None:

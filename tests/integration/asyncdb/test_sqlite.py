@@ -41,6 +41,32 @@ def test_statements_commit_by_themselves(drive: Drive, path: str) -> None:
     other.close()
 
 
+def test_behind_a_call_that_takes_long_nobody_waits_for_it_though_others_are_quick(drive: Drive, path: str) -> None:
+    """Also while the reactor comes for results by itself, and no timer is set for those who wait."""
+    going_on = threading.Event()
+
+    async def main() -> None:
+        async with ConnectionPool("sqlite3", path, cp_max=2) as pool:
+            first, second = await gatherResults([pool.connect(), pool.connect()])
+            await gatherResults([pool.disconnect(first), pool.disconnect(second)])
+            crew: Any = pool._crew
+            pool.suspend()
+            quick = [pool.runQuery("SELECT 1") for _ in range(4)]
+            pool.resume()
+            await gatherResults(quick)
+            crew._crowd.tight = True
+            slow = pool.runWithConnection(lambda connection: going_on.wait(60))
+            try:
+                waiting = [pool.runQuery("SELECT ?", (number,)) for number in range(2)]
+                assert await gatherResults(waiting) == [[(0,)], [(1,)]]
+                assert not slow.called
+            finally:
+                going_on.set()
+            assert await slow
+
+    drive(main)
+
+
 @pytest.mark.parametrize("method", ["runQuery", "runOperation"])
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_insert_returning_is_committed_and_keeps_no_lock(

@@ -37,8 +37,12 @@ class Results:
 
     def __init__(self) -> None:
         self.host: Any = Host()
-        self.delivery = Delivery(self.host, "test", lambda connection: None, lambda: None)
+        self.coming: list[bool] = []  # after each batch, whether the host comes by itself
+        self.delivery = Delivery(self.host, "test", lambda connection: None, self._note)
         self.delivered: list[Any] = []
+
+    def _note(self) -> None:
+        self.coming.append(self.delivery.coming)
 
     def post(self, value: Any, plenty: bool = False) -> None:
         call = Call.__new__(Call)
@@ -73,6 +77,13 @@ def test_a_result_alone_is_delivered_at_once_and_nothing_is_left_to_come(results
     results.host.turn()
     assert results.delivered == [1]
     assert results.host.clock.getDelayedCalls() == []
+
+
+def test_whoever_counts_on_the_host_that_comes_by_itself_hears_that_it_does_no_more(results: Results) -> None:
+    results.under_load()
+    assert results.coming == [True]
+    results.host.clock.advance(TICK)  # for nothing
+    assert results.coming == [True, False]
 
 
 def test_while_there_is_plenty_to_do_the_host_comes_by_itself(results: Results) -> None:

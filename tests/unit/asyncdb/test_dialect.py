@@ -175,6 +175,11 @@ def test_which_addresses_are_near(there: str, near: bool) -> None:
     assert same_machine(family, ("10.0.0.1", 40_000), (there, 5432)) is near
 
 
+def test_of_what_is_neither_tcp_nor_a_unix_socket_nobody_knows() -> None:
+    assert same_machine(socket.AF_UNIX, "", "/run/postgresql/.s.PGSQL.5432")
+    assert not same_machine(40, (3, 40_000), (2, 5432))  # AF_VSOCK on Linux
+
+
 def test_a_driver_sees_by_its_descriptor_whether_a_server_is_near() -> None:
     for sockets in (True, False):
         module = ScriptedDriver(sockets=sockets)
