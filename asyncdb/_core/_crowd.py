@@ -20,7 +20,7 @@ __all__ = ["SAMPLE", "STALL", "Crowd", "QuickCalls", "SharedProcessors"]
 STALL = 0.005
 """Seconds that a call may run before it no longer counts as one that will soon make room. About twice this is the
 longest that one waits beside a connection at rest, on a machine with a processor to spare."""
-SAMPLE = 8
+SAMPLE = 16
 """Of so many calls one is looked at."""
 SPAN = 8
 """Over how many of those the mean is taken, each weighing less the older it is."""
@@ -35,7 +35,7 @@ BUSY = 0.4
 """How much of one processor the threads at work then use together, at least. For one-row selects from a local
 PostgreSQL, with 64 callers, it is 0.6, whether 3 or 8 are at work. Where calls wait for a disk or a lock it is less,
 and the less the fewer are at work."""
-BUSY_SPAN = 32
+BUSY_SPAN = 16
 """As `SPAN`, for that: some 30 ms under load."""
 
 

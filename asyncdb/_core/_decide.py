@@ -22,7 +22,7 @@ import math
 from asyncdb._core._crowd import SAMPLE, STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
-from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance, illegal
+from asyncdb._core._states import NORMAL, EntryEvent, EntryState, JobEvent, JobState, advance, illegal
 from asyncdb._core._tally import BATCH
 from asyncdb._core._timing import Timed
 from asyncdb._core._told import closed_while_queued, not_ready, overloaded, overloaded_by
@@ -32,7 +32,7 @@ __all__ = ["Core"]
 
 # Bound once: a global is read faster than an attribute of an enum class.
 _BUSY, _ABANDONED = EntryState.BUSY, EntryState.ABANDONED
-_RUNNING, _DONE = JobState.RUNNING, JobState.DONE
+_WAITING, _RUNNING, _DONE = JobState.WAITING, JobState.RUNNING, JobState.DONE
 _LOSABLE = (_BUSY, EntryState.CHECKING, EntryState.RESETTING)
 _NEVER = math.inf
 
@@ -51,16 +51,32 @@ class Core(Timed[E, J]):
             timeout: seconds until it must have ended; None: the pool's.
         Raises: PoolClosed or PoolOverloaded; the job is then not taken in.
         """
-        if self.closing:
-            raise PoolClosed("the pool is closed; the call was not made")
+        queue = self.queue
         job.submitted = now
         if timeout is None:
             limit, patience = self._timeout, self._patience
+            if (
+                self._usual
+                and 0 < queue.alive < self._max_waiting
+                and job.caller is None
+                and job.lane == NORMAL
+                and (self.stall_at <= now + STALL or not (self._idle or len(self.entries) < self._max))
+            ):
+                # The usual case under load: others wait already, of whom ``due_at`` knows, and no thread is to be had.
+                job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
+                job.patience = now + patience
+                self._sequence = job.sequence = self._sequence + 1
+                queue.normal.append(job)
+                queue.alive += 1
+                self._usual.append(job)
+                return None
         else:
             limit, patience = timeout, min(timeout, self._wait_timeout)
-        job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
+        if self.closing:
+            raise PoolClosed("the pool is closed; the call was not made")
+        job.deadline = _NEVER if limit == _NEVER else now + limit
         job.patience = now + patience
-        idle, queue = self._idle, self.queue
+        idle = self._idle
         if idle and not queue.alive and not self._held_up:
             entry = idle[-1]
             if now - entry.proven <= self._rest and now < entry.expires and not self._crowded(now):
@@ -149,37 +165,55 @@ class Core(Timed[E, J]):
 
     # --------------------------------------------------------------------------------------- what threads report: ends
 
+    def hand_over(self, entry: E, now: float) -> bool:
+        """The job ended and the connection is clean: what `finished` would do, in the usual case under load.
+
+        By far the most frequent, and therefore on its own: more jobs wait than threads are at work, and nothing else is
+        to be thought of. Then ``entry.job`` is the next one, and nobody needs to hear soon.
+        Returns: False: it is another case, and nothing was done; report it as `finished`.
+        """
+        # No more functions than these, and nothing that is seldom: caches are cold in worker threads, and each function
+        # costs what its own steps do not.
+        job, queue, plenty = entry.job, self.queue, self.plenty
+        if queue.alive <= plenty or self._counts[_BUSY] > plenty or queue.others or self._held_up:
+            return False
+        if job is None or job.state is not _RUNNING or entry.state is not _BUSY or now >= entry.expires:
+            return False
+        started = job.started
+        took = now - started
+        jobs, usual = queue.normal, self._usual
+        following = jobs[0]
+        if following.state is not _WAITING or following.caller is not None or not (usual and usual[0] is following):
+            return False
+        if took >= self._slow or not job.sequence % SAMPLE:
+            return False
+        self._ran.append(took)
+        self._waited.append(started - job.submitted)
+        # What the tables say about FINISHED, HANDED_OVER and STARTED, without looking it up.
+        job.state = _DONE
+        jobs.popleft()
+        queue.alive -= 1
+        usual.popleft()
+        entry.job = following
+        following.state = _RUNNING
+        following.started = now
+        return True
+
     def finished(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended and the connection is clean. With jobs waiting, ``entry.job`` is the next one already."""
         job = entry.job
         if job is None:
             raise illegal("finished", entry)
-        started = job.started
-        took = now - started
+        took = now - job.started
         self._ran.append(took)
-        waited = self._waited
-        waited.append(started - job.submitted)
-        if not len(waited) % SAMPLE:
+        self._waited.append(job.started - job.submitted)
+        if not job.sequence % SAMPLE:
             self._look_at_times(took, now)
-        crowd, queue = self._crowd, self.queue
+        crowd = self._crowd
         too_many = (
             crowd is not None and crowd.tight and self._counts[_BUSY] > crowd.enough and self._crowded(now, entry)
         )
-        goes_on = queue.alive and now < entry.expires and entry.state is _BUSY and not self._held_up
-        if goes_on and not too_many and job.state is _RUNNING:
-            # By far the most frequent under load, on its own: what the tables say about FINISHED, HANDED_OVER and
-            # STARTED, without looking it up (a third of what the worker adds to its statement).
-            job.state = _DONE
-            entry.job = job = queue.pop()
-            job.state = _RUNNING
-            job.started = now
-            usual = self._usual
-            if usual:
-                if usual[0] is job:
-                    usual.popleft()
-                else:
-                    self._waits.tidy(queue.alive)
-            return None
+        goes_on = self.queue.alive and now < entry.expires and entry.state is _BUSY and not self._held_up
         advance(job, JobEvent.FINISHED)
         entry.job = None
         if entry.state is _ABANDONED:
@@ -204,8 +238,10 @@ class Core(Timed[E, J]):
         if len(self._waited) >= BATCH:
             self.tally.run_time.count()
             self.tally.wait_time.count()
-        if self._crowd is not None:
-            self._crowd.ended(took, self._counts[_BUSY] or 1, now)
+        crowd = self._crowd
+        if crowd is not None:
+            crowd.ended(took, self._counts[_BUSY] or 1, now)
+            self.plenty = min(crowd.enough, self._max) if crowd.tight else self._max
 
     def failed(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that says nothing against the connection, which is clean."""

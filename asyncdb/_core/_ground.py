@@ -89,6 +89,7 @@ class Ground(Generic[E, J]):
         "_redact",
         "_rest",
         "_sequence",
+        "_slow",
         "_soonest",
         "_timeout",
         "_upkeep",
@@ -103,6 +104,7 @@ class Ground(Generic[E, J]):
         "entries",
         "gave_up",
         "outage",
+        "plenty",
         "queue",
         "stall_at",
         "strays",
@@ -137,6 +139,7 @@ class Ground(Generic[E, J]):
         self._rest = min(rest, sys.float_info.max)
         self._crowd = crowd
         self._again = again
+        self._slow = math.inf if options.slow_query is None else options.slow_query
 
         self.entries: set[E] = set()
         self.strays: set[E] = set()  # ABANDONED; the thread has not come back yet
@@ -144,6 +147,7 @@ class Ground(Generic[E, J]):
         self.tally = Tally()
         self.due_at = math.inf
         self.stall_at = math.inf
+        self.plenty = self._max  # more jobs than that wait: each thread at work will find one
         self.suspended = False
         self.closing = False
         self.drained = False

@@ -30,11 +30,11 @@ TURNS = 8
 class JobQueue(Generic[J]):
     """Waiting jobs. The caller numbers them and keeps their number bounded."""
 
-    __slots__ = ("_callers", "_lanes", "_normal", "_passed_over", "alive", "others")
+    __slots__ = ("_callers", "_lanes", "_passed_over", "alive", "normal", "others")
 
     def __init__(self) -> None:
         self._lanes: list[deque[J]] = [deque() for _ in PRIORITIES]
-        self._normal = self._lanes[NORMAL]
+        self.normal = self._lanes[NORMAL]
         self._callers: Counter[str] = Counter()
         self._passed_over = 0  # how many were served, one after another, while a lower lane waited
         self.alive = 0
@@ -55,7 +55,7 @@ class JobQueue(Generic[J]):
 
     def pop(self) -> J:
         """The job whose turn it is; there must be one. It is still WAITING: starting it is the caller's."""
-        jobs = self._lane() if self.others else self._normal
+        jobs = self._lane() if self.others else self.normal
         while True:
             job = jobs.popleft()
             if job.state is _WAITING:
@@ -110,7 +110,7 @@ class JobQueue(Generic[J]):
             if not self.others:
                 self._passed_over = 0
                 for lane in self._lanes:
-                    if lane is not self._normal:
+                    if lane is not self.normal:
                         lane.clear()  # the dead: as long as nobody waits there, nobody looks there
         if job.caller is not None:
             left = self._callers[job.caller] - 1

@@ -50,7 +50,8 @@ class Delivery:
         name: of the pool, for logs.
         undelivered: called, in the host's thread, with a connection whose borrower had gone when it came.
         delivered: called, in the host's thread, after each batch, and when the host came by itself for none.
-    Attributes: *results*, those posted and not yet delivered; *coming*, whether the host comes by itself.
+    Attributes: *results*, those posted and not yet delivered; *coming*, whether the host comes by itself; *expected*,
+        whether it comes anyway, for whoever is in no hurry.
     Threading: `post` and `wake` in any thread, `deliver` in the host's.
     """
 
@@ -62,6 +63,7 @@ class Delivery:
         "_tick",
         "_undelivered",
         "_woken",
+        "expected",
         "results",
     )
 
@@ -74,6 +76,7 @@ class Delivery:
         self._undelivered = undelivered
         self._delivered = delivered
         self._woken = False
+        self.expected = False  # it was woken, or comes by itself
         self._tick: Timer | None = None  # when the host comes by itself
         self.results: deque[tuple[Call, Any]] = deque()
 
@@ -84,9 +87,13 @@ class Delivery:
             plenty: there is work for every thread, so that none needs its next call from the host now.
         """
         self.results.append((call, value))
-        if not (self._woken or (plenty and self._tick is not None)):
-            self._woken = True
-            self.wake(self.deliver)
+        if not (self.expected if plenty else self._woken):
+            self.send_for()
+
+    def send_for(self) -> None:
+        """Have the host come for results."""
+        self._woken = self.expected = True
+        self.wake(self.deliver)
 
     @property
     def coming(self) -> bool:
@@ -102,15 +109,16 @@ class Delivery:
     def deliver(self) -> None:
         """Fire the Deferreds of the results that are there now. Those that come meanwhile get a turn of their own."""
         self._woken = False
+        self.expected = self._tick is not None
         count = min(len(self.results), BATCH)
         if count > 1 and self._tick is None:  # one alone is no sign of load
             self._tick = self._call_later(TICK, self._on_tick)
+            self.expected = True
         try:
             self._fire(count)
         finally:  # a signal (KeyboardInterrupt) may end this: the others' turn comes all the same
             if self.results and not self._woken:
-                self._woken = True
-                self.wake(self.deliver)
+                self.send_for()
             self._delivered()
 
     def end(self) -> None:
@@ -123,7 +131,8 @@ class Delivery:
         self._delivered()
 
     def _on_tick(self) -> None:
-        self._tick = None  # before results are counted, as `_woken`
+        self._tick = None
+        self.expected = False  # before results are counted, as `_woken`
         if self.results:
             self.deliver()
         else:

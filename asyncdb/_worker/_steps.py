@@ -46,9 +46,6 @@ __all__ = ["Steps"]
 
 log = Log("asyncdb.pool")
 
-# A call that took less comes of a load of quick ones, whose results may wait for each other, as long (see `_delivery`).
-QUICK = 0.005
-
 _BUSY = EntryState.BUSY  # a global is read faster than an attribute of an enum class
 
 
@@ -65,13 +62,11 @@ class Steps:
         "_crowd",
         "_delivery",
         "_driver",
-        "_few",
         "_good_sql",
         "_interrupters",
         "_leak_after",
         "_lock",
         "_log_parameters",
-        "_most",
         "_name",
         "_near",
         "_noise",
@@ -106,11 +101,9 @@ class Steps:
         else:
             crowd = self._near = SharedProcessors(_processor_time, 2 * _count_processors())
         self._crowd = crowd
-        self._few = min(crowd.enough, options.max)
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)
         self._interrupters = 0  # threads that tell a statement to stop
-        self._most = options.max
         self._steps: list[Callable[[Slot], EntryState | None] | None] = [None] * len(EntryState)
         self._steps[EntryState.CONNECTING] = self._connect
         self._steps[EntryState.CHECKING] = self._check
@@ -171,9 +164,10 @@ class Steps:
         call: Any
         value: Any
         acquire, release, seconds = self._acquire, self._release, self._seconds
-        finished, queue = self.core.finished, self.core.queue
-        post, slow, crowd = self._delivery.post, self._slow, self._crowd
-        few, most = self._few, self._most
+        core, queue = self.core, self.core.queue
+        hand_over, finished = core.hand_over, core.finished
+        delivery, slow = self._delivery, self._slow
+        post, results = delivery.post, delivery.results
         while True:
             call = slot.job
             task = call.task
@@ -206,15 +200,23 @@ class Steps:
             acquire()  # to report this one and take the next: the one place where workers meet
             try:
                 now = seconds()
-                finished(slot, now)
-                state = slot.state
-                if state is not _BUSY:
-                    slot.cursor = None
+                state = _BUSY
+                handed_over = hand_over(slot, now)
+                if not handed_over:
+                    finished(slot, now)
+                    state = slot.state
+                    if state is not _BUSY:
+                        slot.cursor = None
             finally:
                 release()
+            if handed_over:
+                results.append((call, value))  # what `Delivery.post` does where there is plenty to do
+                if not delivery.expected:
+                    delivery.send_for()
+                call = value = None  # the next one may take its time, and this is over
+                continue
             took = now - call.started
-            # With no more calls waiting than threads at work, one of these may soon have none.
-            post(call, value, queue.alive > (few if crowd.tight else most) and took < QUICK)
+            post(call, value, queue.alive > core.plenty)
             if took >= slow:
                 log_slow(self._name, call, took, None, self._log_parameters)
             if state is not _BUSY:

@@ -225,7 +225,15 @@ class World:
         call = self.call_of(entry)
         if call.state is JobState.RUNNING:
             self._answer(call)
-        self._report(entry, getattr(self.core, event))
+        self._report(entry, self._finish if event == "finished" else getattr(self.core, event))
+
+    def _finish(self, entry: Entry, now: float) -> Orders[Entry, Call] | None:
+        """As its thread does: it looks first whether it is the usual case."""
+        if not self.core.hand_over(entry, now):
+            return self.core.finished(entry, now)
+        assert entry.state is S.BUSY
+        assert self.call_of(entry).started == now
+        return None
 
     def lent(self, entry: Entry) -> bool:
         """Its call asked for the connection. Returns whether there is somebody to have it."""

@@ -326,6 +326,42 @@ def test_while_ten_calls_block_the_reactor_turns_and_close_returns() -> None:
     assert driver.calls["close"] == 10
 
 
+def test_the_first_of_many_results_wakes_the_reactor_and_the_others_do_not() -> None:
+    driver = ScriptedDriver()
+    first_seen, all_done = threading.Event(), threading.Event()
+    seen: list[bool] = []
+    driver.when("execute", lambda *_: seen.append(first_seen.wait(30)), matching=lambda *args: args[:1] == ("second",))
+    driver.when("execute", lambda *_: all_done.set(), matching=lambda *args: args[:1] == ("last",))
+    woken = 0
+
+    async def main() -> None:
+        nonlocal woken
+        reactor = Reactor.current()
+        plainly = reactor.callFromThread
+
+        def counted(function: Any, *args: Any) -> None:
+            nonlocal woken
+            woken += function.__name__ == "deliver"
+            plainly(function, *args)
+
+        reactor.callFromThread = counted  # type: ignore[method-assign]
+        async with pool_on(driver, cp_max=1) as pool:
+            await pool.suspend()
+            calls = [pool.runQuery("first"), pool.runQuery("second")]
+            calls += [pool.runQuery("another") for _ in range(200)]
+            calls.append(pool.runQuery("last"))
+            pool.resume()
+            await calls[0]
+            woken = 0
+            first_seen.set()
+            assert all_done.wait(30)  # the reactor stands still meanwhile
+            assert woken <= 1
+            await gatherResults(calls[1:])
+
+    runReactor(main)
+    assert seen == [True]
+
+
 def test_one_connection_serves_many_calls_in_order(drive: Drive) -> None:
     driver = ScriptedDriver()
 

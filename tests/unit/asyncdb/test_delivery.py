@@ -79,6 +79,22 @@ def test_a_result_alone_is_delivered_at_once_and_nothing_is_left_to_come(results
     assert results.host.clock.getDelayedCalls() == []
 
 
+def test_each_result_alone_has_the_host_come(results: Results) -> None:
+    for number in range(3):
+        results.post(number, plenty=True)
+        assert len(results.host.asked) == 1
+        results.host.turn()
+    assert results.delivered == [0, 1, 2]
+
+
+def test_after_the_host_came_for_nothing_it_is_woken_again(results: Results) -> None:
+    results.under_load()
+    results.host.clock.advance(TICK)
+    results.post(1, plenty=True)
+    results.host.turn()
+    assert results.delivered == [1]
+
+
 def test_whoever_counts_on_the_host_that_comes_by_itself_hears_that_it_does_no_more(results: Results) -> None:
     results.under_load()
     assert results.coming == [True]
