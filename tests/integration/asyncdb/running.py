@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -67,3 +68,11 @@ def result(time: VirtualTime, call: Deferred[Any]) -> Any:
     """What *call* comes to without any time passing."""
     time.settle()
     return successResultOf(call)
+
+
+async def reached(step: Any) -> None:
+    """Wait, off the reactor's thread, until a worker has come to *step*."""
+    done: Deferred[bool] = Deferred()
+    reactor = Reactor.current()
+    threading.Thread(target=lambda: reactor.callFromThread(done.callback, step.reached.wait(30)), daemon=True).start()
+    assert await done

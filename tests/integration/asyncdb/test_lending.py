@@ -11,16 +11,98 @@ from typing import Any
 
 import pytest
 
-from asyncdb import ConnectionPool, PoolClosed
+from asyncdb import ConnectionPool, NotCheckedOut, PoolClosed
 from asyncdb._core import EntryState
 from asyncdb.adbapi import Connection
 from asyncdb.testing import ScriptedDriver
-from netcore.defer import CancelledError
+from netcore.defer import CancelledError, Deferred
+from netcore.reactors import Reactor
 from netcore.threads import deferToThread
-from tests.integration.asyncdb.running import Drive, runAsyncio
+from tests.integration.asyncdb.running import Drive, reached, runAsyncio, runReactor
 
 # Thousands of steps of sqlite's between two calls of a Python function: interrupted in the middle.
 ENDLESS = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT count(tick(x)) FROM t"
+
+
+def test_a_connection_is_the_callers_until_given_back(drive: Drive) -> None:
+    driver = ScriptedDriver()
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            connection = await pool.connect()
+            connection.cursor().execute("mine")
+            connection.commit()
+            waiting = pool.runQuery("waits")
+            assert not waiting.called
+            assert await pool.disconnect(connection) is None
+            await waiting
+            with pytest.raises(NotCheckedOut):
+                pool.disconnect(connection)
+
+    drive(main)
+    assert driver.statements == [("mine",), ("waits",)]
+    assert driver.calls["rollback"] == 1
+
+
+def test_only_what_connect_gave_can_be_given_back(drive: Drive) -> None:
+    async def main() -> None:
+        async with ConnectionPool(ScriptedDriver()) as pool, ConnectionPool(ScriptedDriver()) as other:
+            connection = await other.connect()
+            with pytest.raises(NotCheckedOut, match="is not checked out"):
+                pool.disconnect(connection)
+            with pytest.raises(NotCheckedOut):
+                pool.disconnect(None)  # type: ignore[arg-type]
+            kept: list[Any] = []
+            await pool.runWithConnection(kept.append)
+            with pytest.raises(NotCheckedOut):
+                pool.disconnect(kept[0])
+            await other.disconnect(connection)
+
+    drive(main)
+
+
+def test_a_cancelled_connect_gives_the_connection_back() -> None:
+    driver = ScriptedDriver()
+    gate = threading.Event()
+    step = driver.when("connect", gate, times=1)
+
+    async def main() -> None:
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            asked = pool.connect()
+            await reached(step)
+            asked.addErrback(lambda failure: failure.trap(CancelledError))
+            asked.cancel()
+            gate.set()
+            await pool.runQuery("free")
+        assert driver.calls["connect"] == 1
+
+    runReactor(main)
+
+
+def test_a_connection_that_comes_after_its_borrower_has_gone_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = ScriptedDriver()
+
+    async def main() -> None:
+        reactor = Reactor.current()
+        async with ConnectionPool(driver, cp_max=1) as pool:
+            await pool.runQuery("first")
+            asked = pool.connect()
+            asked.addErrback(lambda failure: failure.trap(CancelledError))
+            # The result is on its way to this thread; the cancel comes before it is delivered.
+            assert pool._crew is not None
+            delivery = pool._crew._delivery
+            monkeypatch.setattr(type(delivery), "deliver", lambda self: None)
+            while not delivery.results:
+                turned: Deferred[None] = Deferred()
+                reactor.callLater(0, turned.callback, None)
+                await turned
+            asked.cancel()
+            monkeypatch.undo()
+            delivery.deliver()
+            await pool.runQuery("free")
+
+    runReactor(main)
+    assert driver.statements == [("first",), ("free",)]
 
 
 def test_close_interrupts_a_lent_sqlite_connection_and_leaves_closing_it_to_its_borrower(

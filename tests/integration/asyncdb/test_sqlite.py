@@ -17,8 +17,7 @@ from asyncdb.testing import ScriptedDriver
 from netcore.defer import gatherResults, setUnhandledFailureHook
 from netcore.reactors import Reactor
 from netcore.threads import deferToThread
-from tests.integration.asyncdb.running import Drive
-from tests.integration.asyncdb.test_calls import reached
+from tests.integration.asyncdb.running import Drive, reached
 from tests.support.guard import Logged
 
 

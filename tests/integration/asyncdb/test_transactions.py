@@ -15,8 +15,7 @@ from asyncdb.adbapi import Connection, ConnectionLost, Transaction
 from asyncdb.testing import ScriptedDriver
 from asyncdb.testing.postgres import Database
 from netcore.threads import deferToThread
-from tests.integration.asyncdb.running import Drive
-from tests.integration.asyncdb.test_calls import reached
+from tests.integration.asyncdb.running import Drive, reached
 
 
 @pytest.fixture
