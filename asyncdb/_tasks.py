@@ -34,7 +34,7 @@ class Tasks:
     Args:
         pool: for the factories of `Connection` and `Transaction`.
         driver: the driver.
-        plain: whether one statement may run in autocommit.
+        plain: whether their options are (`CallOptions.plain`); then one statement may run in autocommit.
     Attributes: *query*, *operation*, *interaction*, *withConnection*, *lend*.
     Threading: what they run, in a worker thread, with a connection that is this call's alone.
     """
@@ -116,7 +116,7 @@ class Tasks:
 
     def _may_be_bare(self, slot: Slot) -> bool:
         """Whether one statement may run on the driver's own cursor, and in autocommit."""
-        return slot.plain and self._bare and self._plain
+        return slot.may_autocommit and self._bare and self._plain
 
     def _operation(self, slot: Slot, call: Call) -> None:
         """Execute one statement; its rows, if there are any, are left."""
@@ -124,7 +124,7 @@ class Tasks:
         self._statement(slot, call, _nothing)
 
     def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
-        if not (slot.plain and self._plain):
+        if not (slot.may_autocommit and self._plain):
             begin(self._driver, slot, call)
             result = self._execute(slot, call, fetch)
             commit(self._driver, slot, call)

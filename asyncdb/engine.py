@@ -130,7 +130,7 @@ class _Shared:
         """Run the function of *call*."""
         current, driver, borrowed = self._current, self._driver, slot.connection
         current.slot, current.call, current.ending = slot, call, False
-        plain = driver.types(slot.connection)
+        types_before = driver.types(slot.connection)
         if slot.types is not None:
             driver.set_types(slot.connection, slot.types)
         try:
@@ -150,9 +150,9 @@ class _Shared:
             record = slot.extra
             if record is not None and record.dbapi_connection is None:
                 slot.lost = True  # invalidated by SQLAlchemy, or by f
-            if plain is not None and not slot.lost:
+            if types_before is not None and not slot.lost:
                 slot.types = driver.types(slot.connection)
-                driver.set_types(slot.connection, plain)
+                driver.set_types(slot.connection, types_before)
 
     def _begin(self, dbapi_connection: PoolProxiedConnection) -> None:
         """SQLAlchemy begins a transaction: the first of the call, or the next after one that *f* ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from traceback import StackSummary
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,9 @@ class Slot(Entry):
         "interrupting",
         "look",
         "lost",
+        "may_autocommit",
         "origin",
         "parked",
-        "plain",
         "returning",
         "session",
         "status",
@@ -69,7 +69,7 @@ class Slot(Entry):
         self.look: Callable[[], object] | None = None  # has the server said something unasked?
         self.status: Callable[[], object] = no_status  # false: no transaction is open
         self.cursor: Any = None  # that of the query before, as good as new
-        self.plain = False  # a statement may run in autocommit
+        self.may_autocommit = False  # a call of one statement needs no transaction
         self.lost = False  # found out by a task
         self.session: object = None  # as it was after connecting
         self.returning: Call | None = None  # who waits for it to be reset
@@ -87,18 +87,13 @@ class Task:
         run: called with the slot and the call, in a worker thread, in the context that the call was made in.
         name: the method that makes such calls.
         foreign: the user's code gets at the connection, and may leave anything behind on it.
-        lends: it asks for the connection itself.
-    Attributes: those; *plain*, neither *foreign* nor *lends*.
+        lends: it asks for the connection itself, and is *foreign* too.
     """
 
     run: Callable[[Slot, Call], Any]
     name: str = ""
     foreign: bool = False
     lends: bool = False
-    plain: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "plain", not (self.foreign or self.lends))
 
 
 class Call(Job):

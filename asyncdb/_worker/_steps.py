@@ -171,7 +171,7 @@ class Steps:
         while True:
             call = slot.job
             task = call.task
-            if not task.plain:
+            if task.foreign:
                 slot.cursor = None
             try:
                 value = call.context.run(task.run, slot, call)
@@ -192,7 +192,7 @@ class Steps:
                     return EntryState.LENT
                 value._detach()  # nobody may give back, by it or by dropping it, what is somebody else's soon
                 return self._not_lent(slot, call)
-            if not task.plain or slot.status():
+            if task.foreign or slot.status():
                 if call.interrupted:
                     slot.dirty = True  # cleaned when the interrupt is over, which would hit what is done now
                 elif not self._tidy(slot, call):
@@ -311,7 +311,7 @@ class Steps:
                 driver.commit(connection)
             driver.prepare(connection)
             slot.session = driver.session(connection)
-            slot.plain = self._autocommit and driver.may_autocommit(connection)
+            slot.may_autocommit = self._autocommit and driver.may_autocommit(connection)
             slot.look = driver.look(connection)
             slot.status = driver.status(connection)
             if self._near is not None:
