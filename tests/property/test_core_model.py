@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from asyncdb._core import EntryState, JobState, QuickCalls
 from asyncdb.options import Options
-from tests.property.core_world import Call, World
+from tests.property.core_books import Call
+from tests.property.core_world import World
 
 EXAMPLES = int(os.environ.get("ASYNCDB_CORE_EXAMPLES", "60"))
 """Of some steps each. When the core was changed, ten thousand are worth their time (``-o faulthandler_timeout=0``)."""

@@ -17,7 +17,8 @@ import pytest
 from asyncdb._core import Crowd, Entry, EntryState, Job, JobState, QuickCalls, SharedProcessors
 from asyncdb._core._crowd import STALL
 from asyncdb.options import Options
-from tests.property.core_world import ROUNDING, UNDER_WAY, Call, World
+from tests.property.core_books import ROUNDING, UNDER_WAY, Call
+from tests.property.core_world import World
 
 SCHEDULES = int(os.environ.get("ASYNCDB_CORE_SCHEDULES", "40"))
 """For each kind of crowd. Some ten thousand are worth their time when the core was changed."""
