@@ -51,32 +51,32 @@ class Core(Timed[E, J]):
             timeout: seconds until it must have ended; None: the pool's.
         Raises: PoolClosed or PoolOverloaded; the job is then not taken in.
         """
-        queue = self.queue
-        job.submitted = now
         if timeout is None:
             limit, patience = self._timeout, self._patience
-            if (
-                self._usual
-                and 0 < queue.alive < self._max_waiting
-                and job.caller is None
-                and job.lane == NORMAL
-                and (self.stall_at <= now + STALL or not (self._idle or len(self.entries) < self._max))
-            ):
-                # The usual case under load: others wait already, of whom ``due_at`` knows, and no thread is to be had.
-                job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
-                job.patience = now + patience
-                self._sequence = job.sequence = self._sequence + 1
-                queue.normal.append(job)
-                queue.alive += 1
-                self._usual.append(job)
-                return None
         else:
             limit, patience = timeout, min(timeout, self._wait_timeout)
+        job.submitted = now
+        job.deadline = _NEVER if limit == _NEVER else now + limit  # one infinity for all
+        job.patience = now + patience
+        idle, queue, usual = self._idle, self.queue, self._usual
+        if (
+            timeout is None
+            and usual
+            and 0 < queue.alive < self._max_waiting
+            and job.caller is None
+            and job.lane == NORMAL
+            and (self.stall_at <= now + STALL or not (idle or len(self.entries) < self._max))
+        ):
+            # The usual case under load: what is below, without what comes to nothing. Others wait, so the pool is not
+            # closing; and no thread is to be had. The first of *usual*, dead or alive, came before this one, and with
+            # the same limits: ``due_at`` is early enough for it, and so for this one.
+            self._sequence = job.sequence = self._sequence + 1
+            queue.normal.append(job)
+            queue.alive += 1
+            usual.append(job)
+            return None
         if self.closing:
             raise PoolClosed("the pool is closed; the call was not made")
-        job.deadline = _NEVER if limit == _NEVER else now + limit
-        job.patience = now + patience
-        idle = self._idle
         if idle and not queue.alive and not self._held_up:
             entry = idle[-1]
             if now - entry.proven <= self._rest and now < entry.expires and not self._crowded(now):
@@ -96,7 +96,7 @@ class Core(Timed[E, J]):
         self._sequence = job.sequence = self._sequence + 1
         queue.append(job)
         if timeout is None:
-            self._usual.append(job)
+            usual.append(job)
             soonest = now + self._soonest
         else:
             self._waits.add(job, queue.alive)
@@ -174,10 +174,10 @@ class Core(Timed[E, J]):
         """
         # No more functions than these, and nothing that is seldom: caches are cold in worker threads, and each function
         # costs what its own steps do not.
-        job, queue, plenty = entry.job, self.queue, self.plenty
+        job, queue, plenty, waited = entry.job, self.queue, self.plenty, self._waited
         if queue.alive <= plenty or self._counts[_BUSY] > plenty or queue.others or self._held_up:
             return False
-        if job is None or job.state is not _RUNNING or entry.state is not _BUSY or now >= entry.expires:
+        if job is None or job.state is not _RUNNING or now >= entry.expires:  # only who is BUSY has one that is RUNNING
             return False
         started = job.started
         took = now - started
@@ -185,10 +185,10 @@ class Core(Timed[E, J]):
         following = jobs[0]
         if following.state is not _WAITING or following.caller is not None or not (usual and usual[0] is following):
             return False
-        if took >= self._slow or not job.sequence % SAMPLE:
+        if took >= self._slow or len(waited) % SAMPLE == SAMPLE - 1:  # to be logged, or looked at
             return False
         self._ran.append(took)
-        self._waited.append(started - job.submitted)
+        waited.append(started - job.submitted)
         # What the tables say about FINISHED, HANDED_OVER and STARTED, without looking it up.
         job.state = _DONE
         jobs.popleft()
@@ -205,9 +205,10 @@ class Core(Timed[E, J]):
         if job is None:
             raise illegal("finished", entry)
         took = now - job.started
+        waited = self._waited
         self._ran.append(took)
-        self._waited.append(job.started - job.submitted)
-        if not job.sequence % SAMPLE:
+        waited.append(job.started - job.submitted)
+        if not len(waited) % SAMPLE:  # of those that end here: sequence numbers may be in step with kinds of calls
             self._look_at_times(took, now)
         crowd = self._crowd
         too_many = (

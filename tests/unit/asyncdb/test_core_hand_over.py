@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from asyncdb._core import EntryState, Job, JobState, QuickCalls
-from asyncdb._core._crowd import SAMPLE
+from asyncdb._core._crowd import SAMPLE, STALL
 from asyncdb._core._states import Entry
+from asyncdb._core._tally import BATCH
 from tests.support.core_pool import Pool
 from tests.unit.asyncdb.test_core_events import SITUATIONS, picture
 
@@ -24,6 +25,12 @@ def loaded(waiting: int = 5, **options: object) -> tuple[Pool, Entry, list[Job]]
     pool.carry.clear()
     pool.wait(QUICK)
     return pool, entry, jobs
+
+
+def next_is_looked_at(pool: Pool) -> None:
+    """So many calls have ended."""
+    for times in (pool.core.tally.run_time, pool.core.tally.wait_time):
+        times.recent[:] = [QUICK] * (SAMPLE - 1)
 
 
 def test_it_comes_to_what_the_tables_say() -> None:
@@ -84,8 +91,7 @@ def _to_be_replaced(pool: Pool, entry: Entry, jobs: list[Job]) -> None:
 
 
 def _to_be_looked_at(pool: Pool, entry: Entry, jobs: list[Job]) -> None:
-    assert entry.job is not None
-    entry.job.sequence = SAMPLE
+    next_is_looked_at(pool)
 
 
 def _few_wait(pool: Pool, entry: Entry, jobs: list[Job]) -> None:
@@ -145,8 +151,7 @@ def test_one_thread_too_many_hands_nothing_over() -> None:
     for _ in range(5):
         pool.submit()
     pool.wait(QUICK)
-    assert entries[0].job is not None
-    entries[0].job.sequence = SAMPLE  # by which it is found out
+    next_is_looked_at(pool)  # by which it is found out
     for entry in entries[:2]:
         assert not pool.core.hand_over(entry, pool.now)
         pool.tell(pool.core.finished, entry)
@@ -163,3 +168,63 @@ def test_only_a_connection_that_runs_a_call_for_somebody_hands_over(situation: s
     before = picture(pool, entry)
     assert not pool.core.hand_over(entry, pool.now)
     assert picture(pool, entry) == before
+
+
+@pytest.mark.parametrize("waiting", [0, 5])
+def test_one_of_so_many_calls_is_looked_at_whatever_comes_between_them(waiting: int) -> None:
+    pool = Pool(max=1, crowd=QuickCalls(1.0, 1))
+    entry, job = pool.busy()
+    for _ in range(waiting):
+        pool.submit()
+    for _ in range(2 * BATCH):
+        if job.sequence % SAMPLE:
+            if not pool.core.hand_over(entry, pool.now):
+                pool.tell(pool.core.finished, entry)
+        else:  # in step with the numbers of calls: one of another kind
+            assert pool.core.lent(entry, pool.now)
+            pool.do(pool.core.returned(entry, pool.now))
+            pool.clean(entry)
+        pool.submit()
+        assert entry.job is not None
+        job = entry.job
+        pool.wait(QUICK)
+    assert len(pool.core.tally.run_time.recent) < BATCH + SAMPLE  # the others are counted
+    assert pool.core.plenty == 1  # it was found out that calls are quick
+    assert pool.core.waiting == waiting
+
+
+def test_who_comes_behind_calls_with_limits_of_their_own_waits_no_longer_than_it_may() -> None:
+    pool = Pool(max=1, timeout=1.0, wait_timeout=None, leak_after=None)
+    pool.submit(timeout=10.0)
+    pool.connect()
+    patient, other = pool.submit(timeout=10.0), pool.submit()
+    pool.pass_time(1.0)
+    assert [job for job, _ in pool.failed] == [other]
+    assert patient.state is JobState.WAITING
+
+
+def test_who_comes_when_all_others_were_served_gets_a_connection_at_rest() -> None:
+    pool = Pool(rest=10.0, crowd=QuickCalls(1.0, 1))
+    pool.idle(2)
+    next_is_looked_at(pool)
+    entry, _ = pool.busy()
+    pool.tell(pool.core.finished, entry)
+    pool.busy()
+    waiting = [pool.submit(), pool.submit(priority="high")]  # left to the one at work
+    for job in reversed(waiting):
+        pool.tell(pool.core.finished, entry)
+        assert entry.job is job
+    pool.wait(2 * STALL)  # and the timer does not fire
+    assert pool.submit().state is JobState.RUNNING
+
+
+def test_where_fewer_connections_may_be_than_would_be_enough_their_number_is() -> None:
+    pool = Pool(crowd=QuickCalls(1.0, 8))
+    entry, _ = pool.busy()
+    pool.busy()
+    for _ in range(5):
+        pool.submit()
+    next_is_looked_at(pool)
+    pool.tell(pool.core.finished, entry)
+    assert pool.core.plenty == 2
+    assert [pool.core.hand_over(entry, pool.now) for _ in range(3)] == [True, True, False]
