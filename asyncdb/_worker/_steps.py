@@ -213,14 +213,13 @@ class Steps:
                 results.append((call, value))  # what `Delivery.post` does where there is plenty to do
                 if not delivery.expected:
                     delivery.send_for()
-                call = value = None  # the next one may take its time, and this is over
-                continue
-            took = now - call.started
-            post(call, value, queue.alive > core.plenty)
-            if took >= slow:
-                log_slow(self._name, call, took, None, self._log_parameters)
-            if state is not _BUSY:
-                break
+            else:
+                took = now - call.started
+                post(call, value, queue.alive > core.plenty)
+                if took >= slow:
+                    log_slow(self._name, call, took, None, self._log_parameters)
+                if state is not _BUSY:
+                    break
             call = value = None  # the next one may take its time, and this is over
         if self._wake_at() < self._armed_for:
             self._delivery.wake(self._arm)

@@ -178,3 +178,18 @@ def test_a_signal_that_ends_a_turn_leaves_the_others_their_results(results: Resu
         results.host.turn()
     results.host.turn()
     assert results.delivered == [2]
+
+
+def test_so_does_one_that_comes_before_the_first_is_delivered(results: Results) -> None:
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    delivery: Any = results.delivery
+    results.post(1)
+    results.post(2)
+    later, delivery._call_later = delivery._call_later, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        results.host.turn()
+    delivery._call_later = later
+    results.host.turn()
+    assert results.delivered == [1, 2]
