@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from asyncdb._core import EntryState, JobState, QuickCalls
+from asyncdb._core._states import NORMAL
 from asyncdb.options import Options
 from tests.property.core_books import Call
 from tests.property.core_world import World
@@ -26,6 +27,7 @@ class Machine(RuleBasedStateMachine):
     """All that can happen."""
 
     world: World
+    alike: bool  # of many calls at a time, none has a priority, a name or a limit of its own
 
     @initialize(
         most=st.sampled_from([1, 1, 2, 3]),
@@ -40,6 +42,7 @@ class Machine(RuleBasedStateMachine):
         rest=st.sampled_from([0.0, 0.5, math.inf]),
         enough=st.sampled_from([None, None, None, 1, 2]),
         again=st.sampled_from([None, 0.1, 0.25]),
+        alike=st.booleans(),
     )
     def begin(
         self,
@@ -55,7 +58,9 @@ class Machine(RuleBasedStateMachine):
         rest: float,
         enough: int | None,
         again: float | None,
+        alike: bool,
     ) -> None:
+        self.alike = alike
         max_idle, max_lifetime, keepalive = limits
         options = Options(
             min=min(least, most),
@@ -80,6 +85,8 @@ class Machine(RuleBasedStateMachine):
         count=st.sampled_from([1, 1, 2, 9]),
     )
     def submit(self, lane: int, caller: str | None, timeout: float | None, count: int) -> None:
+        if count > 1 and self.alike:
+            lane, caller, timeout = NORMAL, None, None
         for _ in range(count):
             self.world.submit(Call(lane, caller), timeout)
 

@@ -16,6 +16,7 @@ import pytest
 
 from asyncdb._core import Crowd, Entry, EntryState, Job, JobState, QuickCalls, SharedProcessors
 from asyncdb._core._crowd import STALL
+from asyncdb._core._states import NORMAL
 from asyncdb.options import Options
 from tests.property.core_books import ROUNDING, UNDER_WAY, Call
 from tests.property.core_world import World
@@ -57,6 +58,7 @@ class Simulation:
         self.up = True
         self.trouble = pick.choice([0.0, 0.0, 0.05, 0.3])  # how likely things go wrong
         self.quick = pick.choice([1.0, 0.95, 0.5])  # how likely a call is
+        self.alike = pick.choice([0.0, 0.9, 1.0])  # how likely one has no priority, no name and no limit of its own
         self.beside: tuple[Call | None, float] = (None, 0.0)  # the first that waits, and since when it could be served
 
     def after(self, delay: float, event: Callable[[], None]) -> None:
@@ -154,8 +156,11 @@ class Simulation:
         kind, took, pick = "plain", self.random.uniform(1e-6, 20e-6), self.random.choice
         if not self.chance(self.quick):
             kind, took = pick(KINDS), pick([1e-6, 1e-4, 0.0025, 0.05])
-        call = Call(pick([0, 1, 1, 1, 2]), pick([None, None, "a", "b"]), kind, took)
+        lane, caller = pick([0, 1, 1, 1, 2]), pick([None, None, "a", "b"])
         timeout = None if self.chance(0.8) else pick([0.001, 0.05, math.inf])
+        if self.chance(self.alike):
+            lane, caller, timeout = NORMAL, None, None
+        call = Call(lane, caller, kind, took)
         if self.world.submit(call, timeout):
             if self.chance(0.1 if kind != "hangs" else 0.7):
                 self.after(pick([0.0, 1e-5, 0.003, 0.06]), lambda: self.world.cancel(call))

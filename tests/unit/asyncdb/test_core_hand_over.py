@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.unit.asyncdb.test_core_events import SITUATIONS, picture
 QUICK = 1e-3
 
 
-def loaded(waiting: int = 5, **options: object) -> tuple[Pool, Entry, list[Job]]:
+def loaded(waiting: int = 5, **options: Any) -> tuple[Pool, Entry, list[Job]]:
     """Each of two connections runs a call, more calls wait than there are threads, and the first has just ended."""
     pool = Pool(leak_after=30.0, **options)
     entry, _ = pool.busy()
