@@ -103,13 +103,14 @@ class Tasks:
 
     def _query_by_turns(self, slot: Slot, call: Call) -> Any:
         driver = self._driver
-        bare = self._may_be_bare(slot)
+        bare = slot.cursor is not None or self._may_be_bare(slot)
         if bare and not driver.writes(call.args[0]):
             return self._query(slot, call)
         turns, connection = driver.turns, slot.connection
         assert turns is not None
         try:
-            patient = not bare or take_turn(driver, slot, call)
+            # It is free, most of the time.
+            patient = not bare or turns.take_free(connection) or take_turn(driver, slot, call)
             return self._query(slot, call, patient)
         finally:
             turns.give(connection)

@@ -26,7 +26,9 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -60,11 +62,15 @@ _READONLY = 8
 _INTERRUPT = 9
 # Statements that write; those that begin with one of these letters do not. (WITH may: it then waits as SQLite does.)
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_WRITES_USUALLY = frozenset(("INSERT", "UPDATE", "DELETE"))  # a quarter of the time of the expression
 _READS = frozenset("SsVvWwPpEe")
 # Statements that do the same in a transaction. Not VACUUM, PRAGMA, ATTACH, BEGIN and their like.
 _REPEATABLE = re.compile(
     r"\s*(SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|REINDEX|ANALYZE)\b", re.IGNORECASE
 )
+
+
+_in_transaction = attrgetter("in_transaction")  # no function of Python's, unlike the method: see `Core.hand_over`
 
 
 class SqliteDriver(Driver):
@@ -200,7 +206,7 @@ class SqliteDriver(Driver):
     def writes(self, statement: object) -> bool:
         if not isinstance(statement, str) or statement[:1] in _READS:
             return False
-        return _WRITES.match(statement) is not None
+        return statement[:6] in _WRITES_USUALLY or _WRITES.match(statement) is not None
 
     def begin_again(self, connection: Any, statement: object) -> bool:
         if not isinstance(statement, str) or _REPEATABLE.match(statement) is None:
@@ -228,6 +234,9 @@ class SqliteDriver(Driver):
         return bool(connection.in_transaction)
 
     left_open = in_transaction
+
+    def status(self, connection: Any) -> Callable[[], object]:
+        return partial(_in_transaction, connection)
 
     def keeps(self, connection: Any, cursor: Any) -> bool:
         own = self.dbapi  # classes of somebody else's may count on a new one, or remember things
