@@ -3,7 +3,8 @@
 Threads that make quick calls take turns with the interpreter, and a change of turns costs as much as a call. A database
 on the same machine takes turns with them at its processors. Measured on two processors with 64 callers, by the number
 of threads at work: one-row selects from SQLite, in calls a second (1: 92,000, 2: 75,000, 8: 45,000); from a local
-PostgreSQL, in parts of what eight bare threads of psycopg2 did beside them (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80).
+PostgreSQL, in parts of what eight bare threads of psycopg2 did beside them (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80; with
+less to do in Python since then, 2 to 5 are alike).
 
 So while that is so, those that wait are left to the threads at work, beside connections at rest. That is never for
 long: a call that has run for `STALL` no longer counts as one that will soon make room, and whoever waits behind it gets

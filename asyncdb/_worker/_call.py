@@ -95,6 +95,10 @@ class Task:
     foreign: bool = False
     lends: bool = False
 
+    def __post_init__(self) -> None:
+        if self.lends and not self.foreign:
+            raise ValueError("a task that lends its connection leaves it to foreign code: say foreign=True, too")
+
 
 class Call(Job):
     """A job with what it does and who waits for it. It is the canceller of its own Deferred."""

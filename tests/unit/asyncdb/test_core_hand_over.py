@@ -12,7 +12,7 @@ from asyncdb._core._crowd import SAMPLE, STALL
 from asyncdb._core._states import Entry
 from asyncdb._core._tally import BATCH
 from tests.support.core_pool import Pool
-from tests.unit.asyncdb.test_core_events import SITUATIONS, picture
+from tests.unit.asyncdb.situations import SITUATIONS, picture
 
 QUICK = 1e-3
 

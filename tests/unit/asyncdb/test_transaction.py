@@ -284,3 +284,9 @@ def test_whose_turn_comes_when_nobody_waits_any_more_does_nothing_and_gives_it_o
     assert not carried.module.calls["execute"]
     assert carried.driver.turns is not None
     assert carried.driver.turns.take("the next", 0.0, lambda: False)
+
+
+def test_a_task_that_lends_its_connection_is_foreign() -> None:
+    with pytest.raises(ValueError, match="say foreign=True"):
+        Task(lambda slot, call: None, "connect", lends=True)
+    assert Task(lambda slot, call: None, "connect", foreign=True, lends=True).lends
