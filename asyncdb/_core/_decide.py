@@ -175,7 +175,7 @@ class Core(Timed[E, J]):
         # No more functions than these, and nothing that is seldom: caches are cold in worker threads, and each function
         # costs what its own steps do not.
         job, queue, plenty, waited = entry.job, self.queue, self.plenty, self._waited
-        if queue.alive <= plenty or self._counts[_BUSY] > plenty or queue.others or self._held_up:
+        if queue.alive <= plenty or self._counts[_BUSY] > plenty or queue.others or queue.passed_over or self._held_up:
             return False
         if job is None or job.state is not _RUNNING or now >= entry.expires:  # only who is BUSY has one that is RUNNING
             return False

@@ -3,10 +3,11 @@
 A lane is served before those behind it, but not for ever: of `TURNS` jobs that are served while one in a lower lane
 waits, one is from there.
 
-Invariants: ``alive`` counts the jobs in state WAITING, ``others`` those of them outside the normal lane, and in each
-lane they stand in the order of their sequence numbers. A job that was dropped stays where it is until it is passed
-over, or until the dead outnumber the living: taking one out of the middle costs as much as the queue is long, and a
-thousand cancelled calls would cost a million steps.
+Invariants: ``alive`` counts the jobs in state WAITING, ``others`` those of them outside the normal lane,
+``passed_over`` how many were served, one after another, while a lower lane waited. In each lane the jobs stand in the
+order of their sequence numbers. A job that was dropped stays where it is until it is passed over, or until the dead
+outnumber the living: taking one out of the middle costs as much as the queue is long, and a thousand cancelled calls
+would cost a million steps.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ TURNS = 8
 class JobQueue(Generic[J]):
     """Waiting jobs. The caller numbers them and keeps their number bounded."""
 
-    __slots__ = ("_callers", "_lanes", "_passed_over", "alive", "normal", "others")
+    __slots__ = ("_callers", "_lanes", "alive", "normal", "others", "passed_over")
 
     def __init__(self) -> None:
         self._lanes: list[deque[J]] = [deque() for _ in PRIORITIES]
         self.normal = self._lanes[NORMAL]
         self._callers: Counter[str] = Counter()
-        self._passed_over = 0  # how many were served, one after another, while a lower lane waited
+        self.passed_over = 0
         self.alive = 0
         self.others = 0
 
@@ -55,7 +56,10 @@ class JobQueue(Generic[J]):
 
     def pop(self) -> J:
         """The job whose turn it is; there must be one. It is still WAITING: starting it is the caller's."""
-        jobs = self._lane() if self.others else self.normal
+        if self.others:
+            jobs = self._lane()
+        else:
+            jobs, self.passed_over = self.normal, 0
         while True:
             job = jobs.popleft()
             if job.state is _WAITING:
@@ -84,6 +88,7 @@ class JobQueue(Generic[J]):
         self._leaves(job)
         jobs = self._lanes[job.lane]
         if not self.alive:
+            self.passed_over = 0
             for lane in self._lanes:
                 lane.clear()
         elif len(jobs) > 2 * self.alive + SPARE:  # each rebuild has as many drops behind it: it costs O(1) a drop
@@ -98,7 +103,7 @@ class JobQueue(Generic[J]):
         for lane in self._lanes:
             lane.clear()
         self._callers.clear()
-        self.alive = self.others = 0
+        self.alive = self.others = self.passed_over = 0
         for job in jobs:
             advance(job, JobEvent.DROPPED)
         return jobs
@@ -108,7 +113,6 @@ class JobQueue(Generic[J]):
         if job.lane != NORMAL:
             self.others -= 1
             if not self.others:
-                self._passed_over = 0
                 for lane in self._lanes:
                     if lane is not self.normal:
                         lane.clear()  # the dead: as long as nobody waits there, nobody looks there
@@ -123,12 +127,12 @@ class JobQueue(Generic[J]):
         """The lane whose turn it is: the first with a job, or the last with one when others had their share."""
         waiting = [lane for lane in self._lanes if _has_living(lane)]
         if len(waiting) == 1:
-            self._passed_over = 0
+            self.passed_over = 0
             return waiting[0]
-        self._passed_over += 1
-        if self._passed_over < TURNS:
+        self.passed_over += 1
+        if self.passed_over < TURNS:
             return waiting[0]
-        self._passed_over = 0
+        self.passed_over = 0
         return min(waiting[1:], key=lambda lane: lane[0].sequence)  # of two that were overtaken, who waits longest
 
 

@@ -237,7 +237,7 @@ class Books:
     # ------------------------------------------------------------------------------------------------ what has to hold
 
     def _check(self) -> None:
-        if sum(map(bool, self.lanes)) < 2:
+        if not self.waiting:
             self.overtaking = 0
         self._look_at_entries()
         self._look_at_calls()

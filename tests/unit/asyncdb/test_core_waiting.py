@@ -280,6 +280,59 @@ def test_no_lane_starves_however_the_others_are_fed() -> None:
     assert [job.state for job in waiting] == [JobState.DONE] * 2
 
 
+@pytest.mark.parametrize("priority", ["normal", "low"])
+def test_no_lane_starves_when_those_that_overtake_it_come_one_at_a_time(priority: Priority) -> None:
+    pool = Pool(max=1)
+    entry, _ = pool.busy()
+    waiting = pool.submit(priority=priority)
+    for _ in range(TURNS - 1):
+        high = pool.submit(priority="high")
+        pool.tell(pool.core.finished, entry)
+        assert entry.job is high
+    pool.submit(priority="high")
+    pool.tell(pool.core.finished, entry)
+    assert entry.job is waiting
+
+
+def test_who_is_served_without_being_overtaken_has_had_a_turn() -> None:
+    pool = Pool(max=1)
+    entry, _ = pool.busy()
+    waiting = [pool.submit() for _ in range(5)]
+    for _ in range(TURNS - 1):
+        pool.submit(priority="high")
+        pool.tell(pool.core.finished, entry)
+    assert not pool.core.hand_over(entry, pool.now)  # which notes no turns
+    pool.tell(pool.core.finished, entry)
+    assert entry.job is waiting[0]
+    assert pool.core.hand_over(entry, pool.now)
+    high = pool.submit(priority="high")
+    pool.tell(pool.core.finished, entry)
+    assert entry.job is high
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_what_was_overtaken_and_has_left_gives_nobody_a_turn(end: str) -> None:
+    pool = Pool(max=1)
+    entry, _ = pool.busy()
+    overtaken = pool.submit()
+    for _ in range(TURNS - 1):
+        pool.submit(priority="high")
+        pool.tell(pool.core.finished, entry)
+    if end == "cancelled":
+        pool.cancel(overtaken)
+    else:
+        pool.lose(entry)
+        pool.fail(OSError("wrong password"), retryable=False)
+    assert pool.core.waiting == 0
+    pool.submit()
+    high = pool.submit(priority="high")
+    if end == "cancelled":
+        pool.tell(pool.core.finished, entry)
+    else:
+        entry = pool.connect()
+    assert entry.job is high
+
+
 def test_calls_come_from_lanes_to_new_connections_in_turn_too() -> None:
     pool = Pool(max=2)
     normal, high = pool.submit(), pool.submit(priority="high")
