@@ -3,8 +3,7 @@
 Threads that make quick calls take turns with the interpreter, and a change of turns costs as much as a call. A database
 on the same machine takes turns with them at its processors. Measured on two processors with 64 callers, by the number
 of threads at work: one-row selects from SQLite, in calls a second (1: 92,000, 2: 75,000, 8: 45,000); from a local
-PostgreSQL, in parts of what eight bare threads of psycopg2 did beside them (2: 0.79, 3: 0.84, 4: 0.89, 8: 0.80; with
-less to do in Python since then, 2 to 5 are alike).
+PostgreSQL it depends on the machine and the statement, and is found out by trying (`_trials`).
 
 So while that is so, those that wait are left to the threads at work, beside connections at rest. That is never for
 long: a call that has run for `STALL` no longer counts as one that will soon make room, and whoever waits behind it gets
@@ -15,6 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+
+from asyncdb._core._trials import Trials
 
 __all__ = ["SAMPLE", "STALL", "Crowd", "QuickCalls", "SharedProcessors"]
 
@@ -36,6 +37,8 @@ BUSY = 0.4
 """How much of one processor the threads at work then use together, at least. For one-row selects from a local
 PostgreSQL, with 64 callers, it is 0.6, whether 3 or 8 are at work. Where calls wait for a disk or a lock it is less,
 and the less the fewer are at work."""
+LAZY = 0.2
+"""How little it must be for that to be over: with few threads at work there are moments in which it is 0.3."""
 BUSY_SPAN = 16
 """As `SPAN`, for that: some 30 ms under load."""
 
@@ -88,30 +91,39 @@ class QuickCalls(Crowd):
 
 
 class SharedProcessors(Crowd):
-    """By how busy the threads at work are: for a server on the same machine, which needs its processors, too.
+    """By trying, while the threads at work are busy: for a server on the same machine, which needs its processors, too.
 
     How long calls take says nothing there: with all processors busy, that is a matter of how many calls there are.
 
     Args:
         used: which thread this is, and the seconds of processor time that it has used.
-        enough: as above: two for each processor.
+        enough: as above, where few are better than all: one for each processor.
     Attributes: *near*, whether the server is on this machine: to be set when a connection shows it. If it is not, more
         threads at work mean that more of the server's processors are.
     """
 
-    __slots__ = ("_before", "_mean", "_used", "near")
+    __slots__ = ("_before", "_busy", "_mean", "_trials", "_used", "near")
 
     def __init__(self, used: Callable[[], tuple[int, float]], enough: int) -> None:
         super().__init__(enough)
         self._used = used
         self._before: dict[int, tuple[float, float]] = {}  # of each thread: when it was seen, and what it had used
         self._mean = 0.0
+        self._busy = False
+        self._trials = Trials()
         self.near = False
 
     def ended(self, took: float, at_work: int, now: float) -> None:
-        if not self.near:
-            self.tight = False
-            return
+        busy = self.near and self._are_busy(at_work, now)
+        if busy:
+            self._trials.sample(now)
+        elif self._busy:
+            self._trials.give_up(now)
+        self._busy = busy
+        self.tight = busy and self._trials.few
+
+    def _are_busy(self, at_work: int, now: float) -> bool:
+        """Whether the threads at work are, to judge by this one."""
         thread, used = self._used()
         before = self._before
         since, used_before = before.get(thread, (-math.inf, 0.0))
@@ -121,4 +133,4 @@ class SharedProcessors(Crowd):
         passed = now - since
         if 0 < passed <= LONGEST:
             self._mean += (at_work * (used - used_before) / passed - self._mean) / BUSY_SPAN
-            self.tight = self._mean >= BUSY
+        return self._mean >= (LAZY if self._busy else BUSY)

@@ -99,7 +99,8 @@ class Steps:
         if driver.quick is not None:
             crowd = QuickCalls(driver.quick, 1)
         else:
-            crowd = self._near = SharedProcessors(_processor_time, 2 * _count_processors())
+            # Two at least, so that one has the interpreter while the server computes for another.
+            crowd = self._near = SharedProcessors(_processor_time, max(2, _count_processors()))
         self._crowd = crowd
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)

@@ -1,0 +1,173 @@
+"""Few threads or all: what is tried, and what follows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from asyncdb._core._trials import MARGIN, MOST, PROOF, REST, SETTLE, WINDOW, Trials
+
+ROUND = 2 * (SETTLE + WINDOW)  # one way, and the other
+
+
+class Load:
+    """Calls that end, at a rate that depends on how many threads are at work: samples a second."""
+
+    def __init__(self, few: float, many: float, noise: float = 0.0, seed: int = 0) -> None:
+        self.trials = Trials()
+        self.few, self.many = few, many
+        self.now = 100.0
+        self._noise, self._random = noise, random.Random(seed)
+        self._until, self._factor = 0.0, 1.0
+
+    def run(self, seconds: float, each: Callable[[], object] = lambda: None) -> float:
+        """Some time passes. Returns in how much of it few threads were at work."""
+        end, few = self.now + seconds, 0.0
+        while self.now < end:
+            if self.now >= self._until:  # what disturbs a machine lasts a while
+                self._until, self._factor = self.now + 0.1, max(0.2, self._random.gauss(1.0, self._noise))
+            step = 1 / (self._factor * (self.few if self.trials.few else self.many))
+            few += step if self.trials.few else 0.0
+            self.now += step
+            self.trials.sample(self.now)
+            each()
+        return few / seconds
+
+    def settle(self) -> None:
+        """Until it is known which way is better, and the way after the next trial."""
+        self.run(20 * ROUND)
+
+
+@pytest.mark.parametrize("better", [1.1, 1.3])
+def test_few_threads_stay_at_work_where_they_get_more_done(better: float) -> None:
+    load = Load(better * 200, 200)
+    load.settle()
+    assert load.run(10 * REST * WINDOW) > 0.95
+
+
+@pytest.mark.parametrize("better", [1.1, 1.3])
+def test_all_threads_go_to_work_where_they_get_more_done(better: float) -> None:
+    load = Load(200, better * 200)
+    load.settle()
+    assert load.run(10 * REST * WINDOW) < 0.05
+
+
+def test_what_is_plain_is_found_out_by_two_trials() -> None:
+    load = Load(200, 260)
+    load.run(2 * ROUND - WINDOW / 2)
+    assert load.trials._prefers_few
+    load.run(WINDOW)
+    assert not load.trials._prefers_few
+    load = Load(260, 200)
+    load.run(2 * ROUND + WINDOW / 2)
+    assert load.run(REST * WINDOW / 2) == pytest.approx(1.0, abs=0.01)
+
+
+def test_one_trial_alone_proves_nothing() -> None:
+    assert MOST - MARGIN < PROOF
+    assert MOST + MARGIN < PROOF
+
+
+def test_after_a_change_two_trials_are_needed_again() -> None:
+    load = Load(200, 260)
+    load.run(2 * ROUND + WINDOW / 2)
+    assert not load.trials._prefers_few
+    load.few, load.many = 260, 200
+    load.run(1.5 * ROUND)  # a trial is over
+    assert not load.trials._prefers_few
+    load.run(ROUND)
+    assert load.trials._prefers_few
+
+
+def test_noise_seldom_hides_what_is_better() -> None:
+    right = 0.0
+    for seed in range(20):
+        load = Load(230, 200, noise=0.2, seed=seed)
+        load.settle()
+        right += load.run(100.0) / 20
+    assert right > 0.85
+    for seed in range(20):
+        load = Load(200, 230, noise=0.2, seed=seed)
+        load.settle()
+        right -= load.run(100.0) / 20
+    assert right > 0.75
+
+
+def test_where_both_are_alike_there_are_few_trials() -> None:
+    load = Load(200, 200)
+    load.settle()
+    assert load.run(10 * REST * WINDOW) > 0.95
+
+
+def test_when_the_load_becomes_another_that_is_found_out() -> None:
+    load = Load(260, 200)
+    load.settle()
+    load.few, load.many = 200, 260
+    load.run(REST * WINDOW + 10 * ROUND)
+    assert load.run(10 * REST * WINDOW) < 0.05
+    load.few, load.many = 260, 200
+    load.run(REST * WINDOW + 10 * ROUND)
+    assert load.run(10 * REST * WINDOW) > 0.95
+
+
+def test_threads_that_have_just_woken_are_not_measured() -> None:
+    load = Load(200, 260)
+    woken_at = load.now
+
+    def look() -> None:
+        nonlocal woken_at
+        if load.trials.few:
+            woken_at = load.now
+        load.many = 30 if load.now - woken_at < 0.9 * SETTLE else 260
+
+    load.run(20 * ROUND, look)
+    assert not load.trials._prefers_few
+
+
+def test_pauses_are_not_measured_nor_what_follows_them() -> None:
+    load = Load(200, 260)
+    pauses = 0
+
+    def look() -> None:
+        """After half a second of load, it pauses, and its beginning is slow each time: only with all at work."""
+        nonlocal pauses
+        since = load.now - paused_until[0]
+        load.many = 30 if since < 0.9 * SETTLE else 260
+        if since > 0.5 and not load.trials.few:
+            load.now += 1.0
+            paused_until[0] = load.now
+            pauses += 1
+
+    paused_until = [load.now]
+    load.run(60.0, look)
+    assert pauses > 10
+    assert not load.trials._prefers_few
+
+
+def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
+    load = Load(200, 200)
+    load.run(SETTLE)
+    load.trials.give_up(load.now)
+    assert not load.trials.few
+    load.run(0.5 * WINDOW)
+    assert not load.trials.few  # tried again only after a window
+
+
+def test_a_trial_of_few_that_makes_threads_idle_counts_against_them() -> None:
+    load = Load(200, 200)
+    load.trials.give_up(load.now)
+    for _ in range(2):
+        load.run(SETTLE + WINDOW + 0.01)
+        assert load.trials.few
+        load.trials.give_up(load.now)
+        assert not load.trials.few
+    load.run(2 * ROUND)
+    assert not load.trials.few  # it is known
+
+
+def test_no_more_is_known_than_the_last_trials_show() -> None:
+    load = Load(400, 200)
+    load.run(100 * ROUND)
+    assert load.trials._shown == -PROOF
