@@ -97,7 +97,7 @@ class SharedProcessors(Crowd):
 
     Args:
         used: which thread this is, and the seconds of processor time that it has used.
-        enough: as above, where few are better than all: one for each processor.
+        enough: as above, where few are better than all.
     Attributes: *near*, whether the server is on this machine: to be set when a connection shows it. If it is not, more
         threads at work mean that more of the server's processors are.
     """

@@ -17,14 +17,16 @@ SETTLE = 0.3
 """Seconds after a change or a pause that are not measured: threads wake up or go to rest, and find their processors."""
 WINDOW = 1.0
 """Seconds that are then measured, without pauses. Where threads are well or badly placed, they stay for half of one."""
-PAUSE = 0.05
+PAUSE = 0.25
 """Seconds without a sample after which there was no load in between: the window goes on when threads have settled."""
 MOST = 0.2
-"""How much one trial counts, at most: windows with the same threads differ by 10 %."""
+"""How much a gain or a loss in one trial counts, at most: windows with the same threads differ by 10 %."""
 MARGIN = 0.02
-"""By how much the other way must be better: each trial counts for so much less."""
+"""By how much the other way must be better: so much less is counted for each trial."""
 PROOF = 0.3
 """When what the trials have shown comes to so much, for the other way or against it, it is known which is better."""
+STALE = 10.0
+"""Seconds after which nothing is compared any more with a window of the way preferred: the load may be another."""
 REST = 32
 """Windows between trials, once it is known."""
 
@@ -32,20 +34,32 @@ REST = 32
 class Trials:
     """Tries both ways, and keeps to the better one.
 
-    A trial is a window of the other way after one of the present way. What is compared are neighbours, so it matters
-    little whether the load grows or falls; and one so small that both ways get all of it done changes nothing.
+    A trial is a window of the other way soon after one of the way preferred, so that it matters little whether the load
+    grows or falls in the long run. A load so small that both ways get all of it done changes nothing.
 
     Attributes: *few*, whether few threads are to be at work now.
     """
 
-    __slots__ = ("_ended", "_last", "_prefers_few", "_rate", "_rested", "_seconds", "_settled_at", "_shown", "few")
+    __slots__ = (
+        "_ended",
+        "_last",
+        "_prefers_few",
+        "_rate",
+        "_rated_at",
+        "_rested",
+        "_seconds",
+        "_settled_at",
+        "_shown",
+        "few",
+    )
 
     def __init__(self) -> None:
         self.few = self._prefers_few = True
         self._last = self._settled_at = -math.inf
         self._ended = 0  # samples in this window, and the seconds that it has lasted
         self._seconds = 0.0
-        self._rate = 0.0  # in the last window of the way preferred: samples a second
+        self._rate = 0.0  # in the last window of the way preferred: samples a second, and when that was
+        self._rated_at = -math.inf
         self._shown = 0.0  # for the other way: 0.1, if it got a tenth more done in one trial
         self._rested = 0
 
@@ -54,6 +68,8 @@ class Trials:
         passed, self._last = now - self._last, now
         if passed > PAUSE:
             self._settled_at = now + SETTLE
+        if self.few is not self._prefers_few and now - self._rated_at > STALE:
+            self._begin(self._prefers_few, now)
         if now < self._settled_at:
             return
         self._ended += 1
@@ -65,7 +81,7 @@ class Trials:
             self._judge(rate / self._rate - 1)
             self._begin(self._prefers_few, now)
             return
-        self._rate = rate
+        self._rate, self._rated_at = rate, now
         self._rested += 1
         if self._shown <= -PROOF and self._rested < REST:
             self._ended, self._seconds = 0, 0.0
@@ -74,11 +90,11 @@ class Trials:
             self._begin(not self._prefers_few, now)
 
     def give_up(self, now: float) -> None:
-        """Threads are busy no more. If that is because few were at work, more are the better way."""
-        if self.few and not self._prefers_few:
-            self._judge(-1.0)
-        elif self._prefers_few:
+        """Threads are busy no more. If that may be because few were at work, it speaks for all."""
+        if self.few and self._prefers_few:
             self._prefer(False)
+        elif self.few:
+            self._judge(-1.0)
         self._begin(self._prefers_few, now)
 
     def _begin(self, few: bool, now: float) -> None:

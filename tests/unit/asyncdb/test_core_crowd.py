@@ -279,3 +279,27 @@ def test_beside_a_busy_local_server_some_connections_rest() -> None:
 
     assert run(200, busy=1.0)[-100:] == [2] * 100
     assert run(500, busy=0.0)[-100:] == [4] * 100
+
+
+def test_a_pool_whose_threads_are_tried_serves_every_call_in_turn() -> None:
+    thread = Thread()
+    pool = Pool(rest=math.inf, crowd=shared(thread), max=4)
+    pool.idle(4)
+    jobs = [pool.submit() for _ in range(10)]
+    sizes: list[int] = []
+    for _ in range(6000):
+        while pool.core.waiting < 10:
+            jobs.append(pool.submit())
+        pool.wait(0.001)
+        thread.used += 0.001
+        for entry in list(pool.core.entries):
+            if entry.state is EntryState.BUSY and not pool.core.hand_over(entry, pool.now):
+                pool.tell(pool.core.finished, entry)
+        pool.expire()
+        sizes.append(pool.core.count(EntryState.BUSY))
+    done = [job.state is JobState.DONE for job in jobs]
+    assert done == sorted(done, reverse=True)
+    assert sum(done) > 6000
+    assert sizes.count(2) > 1000  # few ...
+    assert sizes.count(4) > 1000  # ... and all
+    assert sizes.count(2) + sizes.count(4) > 5500

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncdb._core._trials import MARGIN, MOST, PROOF, REST, SETTLE, WINDOW, Trials
+from asyncdb._core._trials import PROOF, REST, SETTLE, STALE, WINDOW, Trials
 
 ROUND = 2 * (SETTLE + WINDOW)  # one way, and the other
 
@@ -65,9 +65,13 @@ def test_what_is_plain_is_found_out_by_two_trials() -> None:
     assert load.run(REST * WINDOW / 2) == pytest.approx(1.0, abs=0.01)
 
 
-def test_one_trial_alone_proves_nothing() -> None:
-    assert MOST - MARGIN < PROOF
-    assert MOST + MARGIN < PROOF
+@pytest.mark.parametrize("few", [200, 20_000])
+def test_one_trial_alone_proves_nothing(few: float) -> None:
+    load = Load(few, 2000)
+    load.run(1.5 * ROUND)
+    assert load.trials._prefers_few
+    load.run(WINDOW)
+    assert not load.trials.few  # there is a second one
 
 
 def test_after_a_change_two_trials_are_needed_again() -> None:
@@ -146,6 +150,18 @@ def test_pauses_are_not_measured_nor_what_follows_them() -> None:
     assert not load.trials._prefers_few
 
 
+def test_a_trial_is_not_compared_with_what_was_long_ago() -> None:
+    load = Load(200, 200)
+    load.run(ROUND - WINDOW / 2)
+    assert not load.trials.few
+    load.now += 2 * STALE
+    load.run(0.1)
+    assert load.trials.few
+    load.run(SETTLE + WINDOW)
+    assert not load.trials.few  # after a window of its own
+    assert load.trials._shown == 0.0
+
+
 def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
     load = Load(200, 200)
     load.run(SETTLE)
@@ -153,6 +169,15 @@ def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
     assert not load.trials.few
     load.run(0.5 * WINDOW)
     assert not load.trials.few  # tried again only after a window
+
+
+def test_threads_that_are_busy_no_more_with_all_at_work_say_nothing_of_few() -> None:
+    load = Load(200, 200)
+    load.run(ROUND - WINDOW / 2)
+    assert not load.trials.few
+    load.trials.give_up(load.now)
+    assert load.trials.few
+    assert load.trials._shown == 0.0
 
 
 def test_a_trial_of_few_that_makes_threads_idle_counts_against_them() -> None:
