@@ -18,6 +18,7 @@ Invariants:
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -56,10 +57,13 @@ class Delivery:
     """
 
     __slots__ = (
+        "_alone_at",
         "_call_from_thread",
         "_call_later",
         "_delivered",
+        "_loaded",
         "_name",
+        "_seconds",
         "_tick",
         "_undelivered",
         "_woken",
@@ -72,10 +76,13 @@ class Delivery:
     ) -> None:
         self._call_from_thread = hooked(host.callFromThread, "wake")
         self._call_later = host.callLater
+        self._seconds = host.seconds
         self._name = name
         self._undelivered = undelivered
         self._delivered = delivered
         self._woken = False
+        self._loaded = False  # it was woken while many calls wait
+        self._alone_at = -math.inf  # when it last came for one result, or none, and nothing was to follow
         self.expected = False  # it was woken, or comes by itself
         self._tick: Timer | None = None  # when the host comes by itself
         self.results: deque[tuple[Call, Any]] = deque()
@@ -88,10 +95,12 @@ class Delivery:
         """
         self.results.append((call, value))
         if not (self.expected if plenty else self._woken):
-            self.send_for()
+            self.send_for(plenty)
 
-    def send_for(self) -> None:
-        """Have the host come for results."""
+    def send_for(self, plenty: bool = False) -> None:
+        """Have the host come for results. Args: as of `post`."""
+        if plenty:
+            self._loaded = True
         self._woken = self.expected = True
         self.wake(self.deliver)
 
@@ -112,7 +121,7 @@ class Delivery:
         self.expected = self._tick is not None
         try:
             count = min(len(self.results), BATCH)
-            if count > 1 and self._tick is None:  # one alone is no sign of load
+            if self._tick is None and (count > 1 or self._is_next_soon()):
                 self._tick = self._call_later(TICK, self._on_tick)
                 self.expected = True
             self._fire(count)
@@ -120,6 +129,16 @@ class Delivery:
             if self.results and not self._woken:
                 self.send_for()
             self._delivered()
+
+    def _is_next_soon(self) -> bool:
+        """Whether the one result that is there is one of many that come alone, and would each wake the host.
+
+        That many calls wait does not tell it: they may be slow.
+        """
+        loaded, self._loaded = self._loaded, False
+        now = self._seconds()
+        before, self._alone_at = self._alone_at, now
+        return loaded and now - before < TICK
 
     def end(self) -> None:
         """No thread has a result to bring any more: fire the Deferreds of those there are. The host may be gone."""

@@ -213,7 +213,7 @@ class Steps:
             if handed_over:
                 results.append((call, value))  # what `Delivery.post` does where there is plenty to do
                 if not delivery.expected:
-                    delivery.send_for()
+                    delivery.send_for(True)
             else:
                 took = now - call.started
                 post(call, value, queue.alive > core.plenty)

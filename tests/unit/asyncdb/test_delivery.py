@@ -21,6 +21,7 @@ class Host:
     def __init__(self) -> None:
         self.clock = Clock()
         self.callLater = self.clock.callLater
+        self.seconds = self.clock.seconds
         self.asked: list[Callable[[], object]] = []  # by callFromThread
 
     def callFromThread(self, function: Callable[[], object]) -> None:
@@ -84,6 +85,41 @@ def test_each_result_alone_has_the_host_come(results: Results) -> None:
         results.post(number, plenty=True)
         assert len(results.host.asked) == 1
         results.host.turn()
+        assert results.host.clock.getDelayedCalls() == []
+        results.host.clock.advance(TICK)
+    assert results.delivered == [0, 1, 2]
+
+
+def test_for_results_that_follow_each_other_closely_it_comes_by_itself(results: Results) -> None:
+    for number in range(2):
+        results.post(number, plenty=True)
+        assert len(results.host.asked) == 1
+        results.host.turn()
+        results.host.clock.advance(0.9 * TICK)
+    results.post(2, plenty=True)
+    results.post(3, plenty=True)
+    assert results.host.asked == []
+    results.host.clock.advance(TICK)
+    assert results.delivered == [0, 1, 2, 3]
+
+
+def test_so_it_does_when_it_has_come_for_one_by_itself(results: Results) -> None:
+    results.under_load()
+    results.post(1, plenty=True)
+    results.host.clock.advance(TICK)
+    assert results.host.clock.getDelayedCalls() == []
+    results.host.clock.advance(0.9 * TICK)
+    results.post(2, plenty=True)
+    results.host.turn()
+    assert len(results.host.clock.getDelayedCalls()) == 1
+    assert results.delivered == [1, 2]
+
+
+def test_it_does_not_for_those_of_a_pool_with_little_to_do(results: Results) -> None:
+    for number in range(3):
+        results.post(number)
+        results.host.turn()
+        assert results.host.clock.getDelayedCalls() == []
     assert results.delivered == [0, 1, 2]
 
 
