@@ -123,6 +123,15 @@ def test_it_does_not_for_those_of_a_pool_with_little_to_do(results: Results) -> 
     assert results.delivered == [0, 1, 2]
 
 
+def test_nor_for_those_that_come_when_many_waited_before(results: Results) -> None:
+    results.post(0, plenty=True)
+    results.host.turn()
+    results.post(1)
+    results.host.turn()
+    assert results.host.clock.getDelayedCalls() == []
+    assert results.delivered == [0, 1]
+
+
 def test_after_the_host_came_for_nothing_it_is_woken_again(results: Results) -> None:
     results.under_load()
     results.host.clock.advance(TICK)
