@@ -35,8 +35,8 @@ REMEMBERED = 256
 """Threads, at most: they come and go."""
 BUSY = 0.4
 """How much of one processor the threads at work then use together, at least. For one-row selects from a local
-PostgreSQL, with 64 callers, it is 0.6, whether 3 or 8 are at work. Where calls wait for a disk or a lock it is less,
-and the less the fewer are at work."""
+PostgreSQL, with 64 callers, it is 0.6 to 0.7, whether 2 or 8 are at work. Where calls wait for a disk or a lock it is
+less, and the less the fewer are at work."""
 LAZY = 0.2
 """How little it must be for that to be over: with few threads at work there are moments in which it is 0.3."""
 BUSY_SPAN = 16

@@ -2,9 +2,9 @@
 
 It depends on the processors, the server, the statements and on what the program does with their results, and no figure
 that a pool can read tells it. Measured with 64 callers at 8 connections to a server on the same two processors, in
-parts of what eight bare threads of psycopg2 did beside them (2 threads at work, 4, 8): one-row selects 0.93 to 0.95,
-0.81 to 0.86, 0.80 to 0.87; statements that cost the server twice as much 0.86, 0.89, 1.0 to 1.06. On slower machines 2
-to 5 were alike for those selects, and a little better than 8.
+parts of what eight bare threads of psycopg2 did beside them (2 threads at work, 4, 8): one-row selects 0.86 to 0.96,
+0.80 to 0.88, 0.74 to 0.84; statements that cost the server twice as much 0.78 to 0.91, 0.87 to 0.92, 0.92 to 1.04. On a
+slower machine 2 to 5 were alike for those selects, and a little better than 8.
 """
 
 from __future__ import annotations
