@@ -257,17 +257,22 @@ class Deferred(Chain, Generic[T]):
         Returns: this Deferred.
         Raises: TypeError: not callable.
         """
-        for given in (callback, errback):
-            if given is not None and not callable(given):
-                raise TypeError(f"a callback must be callable, not {given!r}")
-        entry: Any = (callback, errback)
+        if callback.__class__ is not FunctionType and callback is not None and not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        if errback.__class__ is not FunctionType and errback is not None and not callable(errback):
+            raise TypeError(f"a callback must be callable, not {errback!r}")
+        entry: Any
         if callbackArgs or callbackKeywords or errbackArgs or errbackKeywords:
-            entry += (tuple(callbackArgs or ()), tuple(errbackArgs or ()), callbackKeywords, errbackKeywords)
+            args, errargs = tuple(callbackArgs or ()), tuple(errbackArgs or ())
+            entry = (callback, errback, args, errargs, callbackKeywords, errbackKeywords)
+            del args, errargs
+        else:
+            entry = (callback, errback)
         self._add(entry)
         try:
             return self
         finally:  # see "no cycles" in `_chain`
-            del self, given, entry, callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords
+            del self, entry, callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords
 
     @overload
     def addCallback(
@@ -433,6 +438,11 @@ class Deferred(Chain, Generic[T]):
         if kind is FunctionType or kind is MethodType:
             try:
                 outcome = entry(result)
+            except BaseException as error:
+                outcome = caught(error)
+        elif kind is tuple and entry[0] is not None and (len(entry) == 2 or not entry[4]):
+            try:
+                outcome = entry[0](result) if len(entry) == 2 else entry[0](result, *entry[2])
             except BaseException as error:
                 outcome = caught(error)
         elif kind is not tuple and isinstance(entry, Waiter):
