@@ -4,8 +4,9 @@ For databases that let one write at a time and have those who wait sleep and try
 and whoever comes meanwhile is served before. Threads of one pool know of each other, and need not sleep. Measured with
 8 connections, updates a second, each in its own transaction: 12,100 without turns, 14,100 with one thread alone.
 
-Invariant: ``_holder`` is who has the turn; it goes from hand to hand as long as somebody waits, so that nobody who
-comes later has it before.
+Invariants: ``_turn`` is locked as long as somebody has the turn, ``_holder``. It goes from hand to hand as long as
+somebody waits, so that nobody who comes later has it before. Who finds nobody waiting and gives it up looks once more
+afterwards, and who comes to wait, once more whether it has been given up: one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ class Turns:
     Threading: any thread.
     """
 
-    __slots__ = ("_holder", "_lock", "_waiting")
+    __slots__ = ("_holder", "_lock", "_turn", "_waiting")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._holder: object = None
+        self._lock = threading.Lock()  # of those who wait
         self._waiting: deque[tuple[threading.Lock, object]] = deque()  # each lock is held until it is its turn
 
     def take_free(self, holder: object) -> bool:
         """Take the turn if it is nobody's, or *holder*'s already. Returns whether it was: then `give` must follow."""
-        with self._lock:
-            if self._holder is None:
-                self._holder = holder
-            return self._holder is holder
+        # A `with` of the other lock, here and in `give`, costs a sixth of what Python does around one statement.
+        if self._turn.acquire(False):
+            self._holder = holder
+            return True
+        return self._holder is holder
 
     def take(self, holder: object, seconds: float, wanted: Callable[[], bool]) -> bool:
         """Wait for the turn.
@@ -49,13 +52,14 @@ class Turns:
             wanted: asked now and then; the waiting ends when it says no.
         Returns: whether it was got: then `give` must follow.
         """
+        if self.take_free(holder):
+            return True
+        ticket = threading.Lock()
+        ticket.acquire()
         with self._lock:
-            if self._holder is None or self._holder is holder:
-                self._holder = holder
-                return True
-            ticket = threading.Lock()
-            ticket.acquire()
             self._waiting.append((ticket, holder))
+            if self._turn.acquire(False):
+                self._pass_on()
         while not ticket.acquire(timeout=SLICE):
             seconds -= SLICE
             if seconds > 0 and wanted():
@@ -71,8 +75,19 @@ class Turns:
         """To whoever waits longest. Nothing happens if it is not *holder*'s, or no longer."""
         if self._holder is not holder:  # only *holder* could change that
             return
-        with self._lock:
-            self._holder = None
-            if self._waiting:
-                ticket, self._holder = self._waiting.popleft()
-                ticket.release()
+        if self._waiting:
+            with self._lock:
+                if self._waiting:  # else who waited is tired of it
+                    self._pass_on()
+                    return
+        self._holder = None
+        self._turn.release()
+        if self._waiting:
+            with self._lock:
+                if self._waiting and self._turn.acquire(False):
+                    self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Under the lock, with the turn: it is now theirs who wait longest."""
+        ticket, self._holder = self._waiting.popleft()
+        ticket.release()

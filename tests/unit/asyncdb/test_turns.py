@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -85,3 +86,99 @@ def test_a_turn_is_kept_by_who_has_it_and_given_by_nobody_else() -> None:
     turns.give(mine)
     turns.give(mine)
     assert turns.take(other, 0.0, lambda: False)
+
+
+class Meddling:
+    """A lock, with something that happens just before it is released, or entered, once."""
+
+    def __init__(self, lock: threading.Lock, happens: Callable[[], object]) -> None:
+        self._lock = lock
+        self._happens: Callable[[], object] | None = happens
+        self.acquire = lock.acquire
+
+    def _happen(self) -> None:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+
+    def release(self) -> None:
+        self._happen()
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._happen()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def test_who_comes_while_the_turn_is_given_up_gets_it() -> None:
+    turns = Turns()
+    came: list[Thread] = []
+    turns._turn = Meddling(turns._turn, lambda: came.append(Thread(turns)))  # type: ignore[assignment]
+    assert turns.take(turns, 0.0, lambda: False)
+    turns.give(turns)
+    (waiter,) = came
+    assert waiter.got.wait(LONG)
+    assert waiter.taken
+    assert not turns.take_free(turns)
+    waiter.end()
+    assert turns.take_free(turns)
+
+
+def test_a_turn_that_was_given_up_before_one_began_to_wait_is_taken() -> None:
+    turns = Turns()
+    assert turns.take_free(turns)
+    turns._lock = Meddling(turns._lock, lambda: turns.give(turns))  # type: ignore[assignment]
+    mine = object()
+    assert turns.take(mine, 0.0, lambda: False)
+    assert not turns.take_free(turns)
+    turns.give(mine)
+    assert turns.take_free(turns)
+
+
+def test_when_who_waited_leaves_while_the_turn_is_given_it_is_free() -> None:
+    turns = Turns()
+    assert turns.take_free(turns)
+    wanted = threading.Event()
+    wanted.set()
+    leaver = Thread(turns, wanted=wanted.is_set)
+
+    def leave() -> None:
+        wanted.clear()
+        leaver.got.wait(LONG)
+
+    turns._lock = Meddling(turns._lock, leave)  # type: ignore[assignment]
+    turns.give(turns)
+    assert leaver.taken is False
+    assert turns.take_free(turns)
+    leaver.end()
+
+
+def test_of_many_threads_one_has_the_turn_and_each_gets_its() -> None:
+    turns, inside, most = Turns(), 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        mine = object()
+        for _ in range(300):
+            assert turns.take_free(mine) or turns.take(mine, LONG, lambda: True)
+            inside += 1
+            most = max(most, inside)
+            inside -= 1
+            turns.give(mine)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert most == 1
+    assert turns.take_free(turns)
+    assert not turns._waiting
