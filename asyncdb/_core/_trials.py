@@ -28,7 +28,9 @@ PROOF = 0.3
 STALE = 10.0
 """Seconds after which nothing is compared any more with a window of the way preferred: the load may be another."""
 REST = 32
-"""Windows between trials, once it is known."""
+"""Windows between trials, once it is known; before, as much less as less has been shown against the other way."""
+FIRST = 8
+"""Windows before the first trial: what it costs, a load of a few seconds does not win back."""
 
 
 class Trials:
@@ -61,7 +63,7 @@ class Trials:
         self._rate = 0.0  # in the last window of the way preferred: samples a second, and when that was
         self._rated_at = -math.inf
         self._shown = 0.0  # for the other way: 0.1, if it got a tenth more done in one trial
-        self._rested = 0
+        self._rested = 1 - FIRST  # windows since the last trial
 
     def sample(self, now: float) -> None:
         """As many calls as each time have ended since the last sample, while threads were busy."""
@@ -69,6 +71,7 @@ class Trials:
         if passed > PAUSE:
             self._settled_at = now + SETTLE
         if self.few is not self._prefers_few and now - self._rated_at > STALE:
+            self._judge(0.0)  # it has shown nothing, and has cost something
             self._begin(self._prefers_few, now)
         if now < self._settled_at:
             return
@@ -83,7 +86,7 @@ class Trials:
             return
         self._rate, self._rated_at = rate, now
         self._rested += 1
-        if self._shown <= -PROOF and self._rested < REST:
+        if self._rested < max(1.0, -REST * self._shown / PROOF):
             self._ended, self._seconds = 0, 0.0
         else:
             self._rested = 0
@@ -111,4 +114,4 @@ class Trials:
 
     def _prefer(self, few: bool) -> None:
         self._prefers_few = few
-        self._shown = 0.0
+        self._shown, self._rested = 0.0, 0

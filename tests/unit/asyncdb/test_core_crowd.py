@@ -287,7 +287,7 @@ def test_a_pool_whose_threads_are_tried_serves_every_call_in_turn() -> None:
     pool.idle(4)
     jobs = [pool.submit() for _ in range(10)]
     sizes: list[int] = []
-    for _ in range(6000):
+    for _ in range(12_000):
         while pool.core.waiting < 10:
             jobs.append(pool.submit())
         pool.wait(0.001)
@@ -299,7 +299,7 @@ def test_a_pool_whose_threads_are_tried_serves_every_call_in_turn() -> None:
         sizes.append(pool.core.count(EntryState.BUSY))
     done = [job.state is JobState.DONE for job in jobs]
     assert done == sorted(done, reverse=True)
-    assert sum(done) > 6000
+    assert sum(done) > 12_000
     assert sizes.count(2) > 1000  # few ...
     assert sizes.count(4) > 1000  # ... and all
-    assert sizes.count(2) + sizes.count(4) > 5500
+    assert sizes.count(2) + sizes.count(4) > 11_500

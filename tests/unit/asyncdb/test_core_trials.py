@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncdb._core._trials import PROOF, REST, SETTLE, STALE, WINDOW, Trials
+from asyncdb._core._trials import FIRST, MARGIN, MOST, PROOF, REST, SETTLE, STALE, WINDOW, Trials
 
 ROUND = 2 * (SETTLE + WINDOW)  # one way, and the other
+BEFORE = (FIRST - 1) * WINDOW  # of few, besides the one window that comes before each trial
 
 
 class Load:
@@ -56,27 +57,46 @@ def test_all_threads_go_to_work_where_they_get_more_done(better: float) -> None:
 
 def test_what_is_plain_is_found_out_by_two_trials() -> None:
     load = Load(200, 260)
-    load.run(2 * ROUND - WINDOW / 2)
+    load.run(BEFORE + 2 * ROUND - WINDOW / 2)
     assert load.trials._prefers_few
     load.run(WINDOW)
     assert not load.trials._prefers_few
     load = Load(260, 200)
-    load.run(2 * ROUND + WINDOW / 2)
+    load.run(BEFORE + ROUND + (0.22 / PROOF) * REST * WINDOW + ROUND)
+    assert load.trials._shown == -PROOF
     assert load.run(REST * WINDOW / 2) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_load_of_seconds_sees_no_trial() -> None:
+    load = Load(200, 260)
+    assert load.run(SETTLE + (FIRST - 0.5) * WINDOW) == pytest.approx(1.0, abs=0.01)
+    assert load.trials.few
+    load.run(WINDOW)
+    assert not load.trials.few
+
+
+@pytest.mark.parametrize(("gain", "windows"), [(0.1, 1), (-0.01, 4), (-0.05, 8), (-0.1, 13), (-0.2, 24)])
+def test_the_more_a_trial_shows_against_the_other_way_the_later_is_the_next(gain: float, windows: int) -> None:
+    load = Load(200, 200 * (1 + gain))
+    load.run(BEFORE + ROUND + 0.1)
+    assert load.trials.few
+    load.run(SETTLE + (windows - 0.5) * WINDOW)
+    assert load.trials.few
+    load.run(WINDOW)
+    assert not load.trials.few
 
 
 @pytest.mark.parametrize("few", [200, 20_000])
 def test_one_trial_alone_proves_nothing(few: float) -> None:
     load = Load(few, 2000)
-    load.run(1.5 * ROUND)
+    load.run(BEFORE + 1.5 * ROUND)
     assert load.trials._prefers_few
-    load.run(WINDOW)
-    assert not load.trials.few  # there is a second one
+    assert load.run(REST * WINDOW) < 0.99  # there is a second one
 
 
 def test_after_a_change_two_trials_are_needed_again() -> None:
     load = Load(200, 260)
-    load.run(2 * ROUND + WINDOW / 2)
+    load.run(BEFORE + 2 * ROUND + WINDOW / 2)
     assert not load.trials._prefers_few
     load.few, load.many = 260, 200
     load.run(1.5 * ROUND)  # a trial is over
@@ -98,7 +118,7 @@ def test_noise_seldom_hides_what_is_better(few: float, many: float) -> None:
 
 def test_where_both_are_alike_there_are_few_trials() -> None:
     load = Load(200, 200)
-    load.settle()
+    load.run(REST * WINDOW * PROOF / MARGIN)  # a trial says as good as nothing against the other way
     assert load.run(10 * REST * WINDOW) > 0.95
 
 
@@ -149,14 +169,16 @@ def test_pauses_are_not_measured_nor_what_follows_them() -> None:
 
 def test_a_trial_is_not_compared_with_what_was_long_ago() -> None:
     load = Load(200, 200)
-    load.run(ROUND - WINDOW / 2)
+    load.run(BEFORE + ROUND - WINDOW / 2)
     assert not load.trials.few
     load.now += 2 * STALE
     load.run(0.1)
     assert load.trials.few
-    load.run(SETTLE + WINDOW)
-    assert not load.trials.few  # after a window of its own
-    assert load.trials._shown == 0.0
+    assert load.trials._shown == -MARGIN  # what it cost
+    load.run(SETTLE + 2 * WINDOW)
+    assert load.trials.few
+    load.run(WINDOW)
+    assert not load.trials.few  # after windows of its own
 
 
 def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
@@ -170,7 +192,7 @@ def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
 
 def test_threads_that_are_busy_no_more_with_all_at_work_say_nothing_of_few() -> None:
     load = Load(200, 200)
-    load.run(ROUND - WINDOW / 2)
+    load.run(BEFORE + ROUND - WINDOW / 2)
     assert not load.trials.few
     load.trials.give_up(load.now)
     assert load.trials.few
@@ -180,13 +202,13 @@ def test_threads_that_are_busy_no_more_with_all_at_work_say_nothing_of_few() -> 
 def test_a_trial_of_few_that_makes_threads_idle_counts_against_them() -> None:
     load = Load(200, 200)
     load.trials.give_up(load.now)
-    for _ in range(2):
-        load.run(SETTLE + WINDOW + 0.01)
-        assert load.trials.few
-        load.trials.give_up(load.now)
-        assert not load.trials.few
-    load.run(2 * ROUND)
-    assert not load.trials.few  # it is known
+    load.run(SETTLE + WINDOW + 0.01)
+    assert load.trials.few
+    load.trials.give_up(load.now)
+    assert not load.trials.few
+    assert load.trials._shown == pytest.approx(-MOST - MARGIN)
+    load.run(REST * WINDOW / 2)
+    assert not load.trials.few
 
 
 def test_no_more_is_known_than_the_last_trials_show() -> None:
