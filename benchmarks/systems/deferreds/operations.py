@@ -32,6 +32,7 @@ OPERATIONS = {
     "create + one callback + fire": Operation(
         with_deferreds.fire_with_callbacks(1), with_asyncio.fire_with_callbacks(1)
     ),
+    "create + callback with argument, errback + fire": Operation(with_deferreds.fire_with_arguments),
     "succeed + callback": Operation(with_deferreds.succeed, with_asyncio.succeed),
     "create + ten callbacks + fire": Operation(
         with_deferreds.fire_with_callbacks(10), with_asyncio.fire_with_callbacks(10)

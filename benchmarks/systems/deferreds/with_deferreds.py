@@ -21,6 +21,10 @@ def identity(value: Any) -> Any:
     return value
 
 
+def _first(value: Any, more: Any) -> Any:
+    return value
+
+
 def _trap(failure: Any) -> None:
     failure.trap(ValueError)
 
@@ -40,6 +44,15 @@ def fire_with_callbacks(callbacks: int) -> Operation:
                 deferred.callback(1)
 
     return operation
+
+
+def fire_with_arguments(defer: Any, stopwatch: Stopwatch) -> None:
+    make = defer.Deferred
+    with stopwatch:
+        for _ in range(BATCH):
+            deferred = make()
+            deferred.addCallbacks(_first, _trap, callbackArgs=(2,))
+            deferred.callback(1)
 
 
 def succeed(defer: Any, stopwatch: Stopwatch) -> None:
