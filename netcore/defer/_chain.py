@@ -19,12 +19,13 @@ Invariants:
 - Callbacks run in one loop, `run_on`, which never recurses: a Deferred or coroutine that waits for another is an
   *entry* of it, and is run after it by the same loop. 100,000 of them in a chain need no stack.
 - Beside that loop stands its ordinary case, `run_one`: the only entry there is, run without a loop (−15 to −20 %).
-  ``Deferred.callback`` has the most frequent entries, a function, one with arguments or an errback beside it, and a
-  coroutine, in its own body (another −10 to −15 %). tests/property compares all three with each other and with a model.
+  ``Deferred.callback`` has the most frequent entries in its own body: a function, one with positional arguments or an
+  errback beside it, and a coroutine (another −10 to −15 %). tests/property compares all three with each other and with
+  a model.
 - Entries are kept in the cheapest form that says all: a bare callable (a callback without arguments); a tuple
-  ``(callback, errback)``, or with their arguments ``(callback, errback, args, args, keywords, keywords)``, so that
-  index ``failed`` is the one to call; or a `_Special`, which has `_resume`. The first is held inline (−39 % time, −64
-  bytes), those after it in cells ``[entry, next]`` from ``_more`` to ``_tail``.
+  ``(callback, errback)``, or with their arguments ``(callback, errback, args, args, keywords, keywords)``, where no
+  keywords are None, so that index ``failed`` is the one to call; or a `_Special`, which has `_resume`. The first is
+  held inline (−39 % time, −64 bytes), those after it in cells ``[entry, next]`` from ``_more`` to ``_tail``.
 - A Deferred may be fired from another thread (``reactor.callInThread(work, d.callback)``) while its own adds callbacks.
   Adding stores the entry *before* it looks at the state, and who leaves RUNNING sets the state *before* it looks for
   entries, so that one of them sees the other; and whoever finds a FIRED one with entries must `claim` it before running

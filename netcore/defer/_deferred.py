@@ -264,7 +264,7 @@ class Deferred(Chain, Generic[T]):
         entry: Any
         if callbackArgs or callbackKeywords or errbackArgs or errbackKeywords:
             args, errargs = tuple(callbackArgs or ()), tuple(errbackArgs or ())
-            entry = (callback, errback, args, errargs, callbackKeywords, errbackKeywords)
+            entry = (callback, errback, args, errargs, callbackKeywords or None, errbackKeywords or None)
             del args, errargs
         else:
             entry = (callback, errback)
@@ -297,7 +297,7 @@ class Deferred(Chain, Generic[T]):
         """
         if callback.__class__ is not FunctionType and not callable(callback):
             raise TypeError(f"a callback must be callable, not {callback!r}")
-        entry: Any = (callback, None, args, (), kwargs, None) if args or kwargs else callback
+        entry: Any = (callback, None, args, (), kwargs or None, None) if args or kwargs else callback
         # From here on as `_add`, a call that is a tenth of all this.
         if self._more is None and self._first is None:
             if self._state == FIRED and not self._paused:
@@ -348,7 +348,7 @@ class Deferred(Chain, Generic[T]):
         """
         if not callable(errback):
             raise TypeError(f"an errback must be callable, not {errback!r}")
-        self._add((None, errback, (), args, None, kwargs) if args or kwargs else (None, errback))
+        self._add((None, errback, (), args, None, kwargs or None) if args or kwargs else (None, errback))
         try:
             return self
         finally:
@@ -377,11 +377,12 @@ class Deferred(Chain, Generic[T]):
         """
         if not callable(callback):
             raise TypeError(f"a callback must be callable, not {callback!r}")
-        self._add((callback, callback, args, args, kwargs, kwargs) if args or kwargs else (callback, callback))
+        keywords = kwargs or None
+        self._add((callback, callback, args, args, keywords, keywords) if args or kwargs else (callback, callback))
         try:
             return self
         finally:
-            del self, callback, args, kwargs  # see "no cycles" in `_chain`
+            del self, callback, args, kwargs, keywords  # see "no cycles" in `_chain`
 
     def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
         """Fire *d* with the result or Failure that is there at this place of the chain; this one goes on with None.
@@ -440,7 +441,7 @@ class Deferred(Chain, Generic[T]):
                 outcome = entry(result)
             except BaseException as error:
                 outcome = caught(error)
-        elif kind is tuple and entry[0] is not None and (len(entry) == 2 or not entry[4]):
+        elif kind is tuple and entry[0] is not None and (len(entry) == 2 or entry[4] is None):
             try:
                 outcome = entry[0](result) if len(entry) == 2 else entry[0](result, *entry[2])
             except BaseException as error:

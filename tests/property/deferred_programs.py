@@ -37,8 +37,9 @@ class Program(NamedTuple):
 def _operations(actions: st.SearchStrategy[Any]) -> st.SearchStrategy[Operation]:
     index = st.integers(0, 6)
     indices = st.lists(index, min_size=1, max_size=3).map(tuple)
+    arguments = st.sampled_from(["none", "positional", "keywords", "all"])
     add = st.tuples(
-        st.just("add"), index, st.sampled_from(["callback", "errback", "both", "either"]), st.booleans(), actions
+        st.just("add"), index, st.sampled_from(["callback", "errback", "both", "either"]), arguments, actions
     )
     return st.one_of(
         add,
@@ -170,7 +171,7 @@ class Run:
             return self.at(argument)
         return {"value": argument, "same": result, "none": None}[outcome]
 
-    def do_add(self, index: int, how: str, with_arguments: bool, action: Any) -> None:
+    def do_add(self, index: int, how: str, arguments: str, action: Any) -> None:
         number = next(self.numbers)
 
         def called(result: Any, *args: Any, **keywords: Any) -> Any:
@@ -178,7 +179,8 @@ class Run:
             return self.act(action, result)
 
         d = self.at(index)
-        args, keywords = ((1,), {"k": 2}) if with_arguments else ((), {})
+        args = (1,) if arguments in ("positional", "all") else ()
+        keywords = {"k": 2} if arguments in ("keywords", "all") else {}
         if how == "either":
             d.addCallbacks(called, called, args, keywords, args[:0], {})
         else:

@@ -67,15 +67,44 @@ class TestCallbacks:
     def test_arguments_are_passed_on(self) -> None:
         assert result_of(succeed(1).addCallback(lambda n, a, *, b: (n, a, b), 2, b=3)) == (1, 2, 3)
 
-    def test_addcallbacks_passes_each_its_own_arguments(self) -> None:
-        def both(result: object, *args: Any, **keywords: Any) -> tuple[Any, ...]:
+    @pytest.mark.parametrize("fired_first", [True, False])
+    @pytest.mark.parametrize("keywords", [{}, {"a": 2}, None])
+    @pytest.mark.parametrize("args", [(), (1,), None])
+    def test_addcallbacks_passes_each_its_own_arguments(self, args: Any, keywords: Any, fired_first: bool) -> None:
+        def called(result: object, *args: Any, **keywords: Any) -> tuple[Any, ...]:
             return args, keywords
 
-        def chosen(d: Deferred[Any]) -> Any:
-            return result_of(d.addCallbacks(both, both, (1,), {"a": 2}, (3,), {"b": 4}))
+        def other(result: object) -> str:
+            return "other"
 
-        assert chosen(succeed(None)) == ((1,), {"a": 2})
-        assert chosen(fail(KeyError())) == ((3,), {"b": 4})
+        def chosen(error: Exception | None, *how: Any) -> Any:
+            d: Deferred[Any] = Deferred()
+            if not fired_first:
+                d.addCallbacks(*how)
+            d.callback(None) if error is None else d.errback(error)
+            if fired_first:
+                d.addCallbacks(*how)
+            return result_of(d)
+
+        expected = (args or (), keywords or {})
+        assert chosen(None, called, other, args, keywords) == expected
+        assert chosen(KeyError(), other, called, None, None, args, keywords) == expected
+        assert chosen(KeyError(), called, called, (3,), {"b": 4}, args, keywords) == expected
+        assert chosen(None, called, called, args, keywords, (3,), {"b": 4}) == expected
+        assert chosen(KeyError(), called, other, args, keywords) == "other"
+        assert chosen(None, other, called, None, None, args, keywords) == "other"
+
+    def test_arguments_that_cannot_be_passed_on_are_a_failure(self) -> None:
+        class Keywords(dict[str, int]):
+            def __bool__(self) -> bool:
+                if d.called:
+                    raise ZeroDivisionError
+                return True
+
+        d: Deferred[Any] = Deferred()
+        d.addCallbacks(explode, callbackKeywords=Keywords(a=1))
+        d.callback(1)
+        assert result_of(d) is ZeroDivisionError
 
     def test_what_a_callback_raises_goes_to_the_next_errback(self) -> None:
         d = succeed(1).addCallback(explode).addCallback(lambda _: "skipped").addErrback(lambda f: f.getErrorMessage())
@@ -87,11 +116,17 @@ class TestCallbacks:
         assert result_of(d) is ZeroDivisionError
         assert seen == []
 
-    def test_even_system_exit_becomes_a_failure(self) -> None:
-        def leave(result: object) -> None:
+    @pytest.mark.parametrize("fired_first", [True, False])
+    @pytest.mark.parametrize("args", [(), (1,)])
+    def test_even_system_exit_becomes_a_failure(self, args: Any, fired_first: bool) -> None:
+        def leave(result: object, *args: object) -> None:
             raise SystemExit(3)
 
-        assert result_of(succeed(1).addCallback(leave)) is SystemExit
+        d: Deferred[Any] = succeed(1) if fired_first else Deferred()
+        d.addCallback(leave, *args)
+        if not fired_first:
+            d.callback(1)
+        assert result_of(d) is SystemExit
 
     @pytest.mark.parametrize("others", [0, 2])
     @pytest.mark.parametrize("fired_first", [True, False])
@@ -143,6 +178,8 @@ class TestCallbacks:
         if wrong is not None:
             with pytest.raises(TypeError, match="must be callable"):
                 d.addCallbacks(wrong)
+            with pytest.raises(TypeError, match="must be callable"):
+                d.addCallbacks(explode, wrong)
 
     def test_a_deferred_as_result_is_refused(self) -> None:
         d: Deferred[Any] = Deferred()
