@@ -4,9 +4,10 @@ For databases that let one write at a time and have those who wait sleep and try
 and whoever comes meanwhile is served before. Threads of one pool know of each other, and need not sleep. Measured with
 8 connections, updates a second, each in its own transaction: 12,100 without turns, 14,100 with one thread alone.
 
-Invariants: ``_turn`` is locked as long as somebody has the turn, ``_holder``. It goes from hand to hand as long as
-somebody waits, so that nobody who comes later has it before. Who finds nobody waiting and gives it up looks once more
-afterwards, and who comes to wait, once more whether it has been given up: one of the two sees the other.
+Invariants: ``_turn`` is locked as long as somebody has the turn; ``_holder`` is who, or None while it is being taken or
+given up. It goes from hand to hand to those whom `give` finds waiting, in the order in which they came. Who begins to
+wait just as it is given up may be overtaken by one who comes later, once: `give` looks again after that, as does who
+begins to wait, so that one of the two sees the other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SLICE = 0.05
 
 
 class Turns:
-    """Who may go next. Those who ask are told apart by identity.
+    """Who may go next. Those who ask are told apart by identity; None is nobody.
 
     Threading: any thread.
     """

@@ -21,7 +21,7 @@ class Thread:
         self.may_give = threading.Event()
         self.taken: bool | None = None
         self._turns, self._seconds, self._wanted = turns, seconds, wanted
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # so that a failure ends
         before = len(turns._waiting)
         self._thread.start()
         while not self.got.is_set() and len(turns._waiting) == before and self._thread.is_alive():
@@ -89,34 +89,43 @@ def test_a_turn_is_kept_by_who_has_it_and_given_by_nobody_else() -> None:
 
 
 class Meddling:
-    """A lock, with something that happens just before it is released, or entered, once."""
+    """A lock, and what happens just before it is released or entered, and just after it was released: once each."""
 
-    def __init__(self, lock: threading.Lock, happens: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        lock: threading.Lock,
+        before: Callable[[], object] = lambda: None,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
         self._lock = lock
-        self._happens: Callable[[], object] | None = happens
+        self._before, self._after = [before], [after]
         self.acquire = lock.acquire
-
-    def _happen(self) -> None:
-        happens, self._happens = self._happens, None
-        if happens is not None:
-            happens()
+        self.released = 0
 
     def release(self) -> None:
-        self._happen()
+        self._happen(self._before)
         self._lock.release()
+        self.released += 1
+        self._happen(self._after)
 
     def __enter__(self) -> None:
-        self._happen()
+        self._happen(self._before)
         self._lock.acquire()
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
+    @staticmethod
+    def _happen(what: list[Callable[[], object]]) -> None:
+        while what:
+            what.pop()()
+
 
 def test_who_comes_while_the_turn_is_given_up_gets_it() -> None:
     turns = Turns()
     came: list[Thread] = []
-    turns._turn = Meddling(turns._turn, lambda: came.append(Thread(turns)))  # type: ignore[assignment]
+    meddling = Meddling(turns._turn, lambda: came.append(Thread(turns, wanted=lambda: False)))
+    turns._turn = meddling  # type: ignore[assignment]
     assert turns.take(turns, 0.0, lambda: False)
     turns.give(turns)
     (waiter,) = came
@@ -156,6 +165,74 @@ def test_when_who_waited_leaves_while_the_turn_is_given_it_is_free() -> None:
     leaver.end()
 
 
+def test_the_turn_goes_from_hand_to_hand_and_is_not_given_up_between() -> None:
+    turns = Turns()
+    meddling = Meddling(turns._turn)
+    turns._turn = meddling  # type: ignore[assignment]
+    first = Thread(turns)
+    second = Thread(turns)
+    first.end()
+    assert second.got.wait(LONG)
+    assert meddling.released == 0
+    second.end()
+    assert meddling.released == 1
+
+
+def test_who_overtakes_one_who_begins_to_wait_has_the_turn_alone_and_gives_it_to_that() -> None:
+    turns = Turns()
+    came: list[Thread] = []
+    mine = object()
+    meddling = Meddling(turns._turn, lambda: came.append(Thread(turns)), lambda: turns.take_free(mine))
+    turns._turn = meddling  # type: ignore[assignment]
+    assert turns.take_free(turns)
+    turns.give(turns)
+    (waiter,) = came
+    assert turns.take_free(mine)  # it is still its own
+    assert not waiter.got.is_set()
+    turns.give(mine)
+    assert waiter.got.wait(LONG)
+    assert not turns.take_free(mine)
+    waiter.end()
+    assert turns.take_free(mine)
+
+
+def test_who_is_given_the_turn_as_it_stops_waiting_has_it() -> None:
+    turns = Turns()
+    assert turns.take_free(turns)
+    mine = object()
+
+    def unwanted() -> bool:
+        turns._lock = Meddling(turns._lock, lambda: turns.give(turns))  # type: ignore[assignment]
+        return False
+
+    assert turns.take(mine, LONG, unwanted)
+    assert not turns.take_free(turns)
+    turns.give(mine)
+    assert turns.take_free(turns)
+
+
+def test_when_who_waited_leaves_as_the_turn_has_been_given_up_it_is_free() -> None:
+    turns = Turns()
+    wanted = threading.Event()
+    wanted.set()
+    came: list[Thread] = []
+
+    def leave() -> None:
+        wanted.clear()
+        came[0].got.wait(LONG)
+
+    def come() -> None:
+        came.append(Thread(turns, wanted=wanted.is_set))
+        turns._lock = Meddling(turns._lock, leave)  # type: ignore[assignment]
+
+    turns._turn = Meddling(turns._turn, come)  # type: ignore[assignment]
+    assert turns.take_free(turns)
+    turns.give(turns)
+    assert came[0].taken is False
+    assert turns.take_free(turns)
+    came[0].end()
+
+
 def test_of_many_threads_one_has_the_turn_and_each_gets_its() -> None:
     turns, inside, most = Turns(), 0, 0
 
@@ -172,7 +249,7 @@ def test_of_many_threads_one_has_the_turn_and_each_gets_its() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
