@@ -31,6 +31,8 @@ REST = 32
 """Windows between trials, once it is known; before, as much less as less has been shown against the other way."""
 FIRST = 8
 """Windows before the first trial: what it costs, a load of a few seconds does not win back."""
+SOON = 1.0
+"""Seconds within which threads that are busy again are so because of how many of them work."""
 
 
 class Trials:
@@ -44,6 +46,7 @@ class Trials:
 
     __slots__ = (
         "_ended",
+        "_gave_up_at",
         "_last",
         "_prefers_few",
         "_rate",
@@ -57,12 +60,12 @@ class Trials:
 
     def __init__(self) -> None:
         self.few = self._prefers_few = True
-        self._last = self._settled_at = -math.inf
+        self._last = self._settled_at = self._gave_up_at = -math.inf
         self._ended = 0  # samples in this window, and the seconds that it has lasted
         self._seconds = 0.0
         self._rate = 0.0  # in the last window of the way preferred: samples a second, and when that was
         self._rated_at = -math.inf
-        self._shown = 0.0  # for the other way: 0.1, if it got a tenth more done in one trial
+        self._shown = 0.0  # for the other way: 0.08, if it got a tenth more done in one trial
         self._rested = 1 - FIRST  # windows since the last trial
 
     def sample(self, now: float) -> None:
@@ -70,6 +73,9 @@ class Trials:
         passed, self._last = now - self._last, now
         if passed > PAUSE:
             self._settled_at = now + SETTLE
+        if now - self._gave_up_at <= SOON:  # that all went to work made them busy: few would not be
+            self._prefer(False)
+            self._begin(False, now)
         if self.few is not self._prefers_few and now - self._rated_at > STALE:
             self._judge(0.0)  # it has shown nothing, and has cost something
             self._begin(self._prefers_few, now)
@@ -93,9 +99,9 @@ class Trials:
             self._begin(not self._prefers_few, now)
 
     def give_up(self, now: float) -> None:
-        """Threads are busy no more. If that may be because few were at work, it speaks for all."""
+        """Threads are busy no more, and all may work. If that is because few were at work, they will be again soon."""
         if self.few and self._prefers_few:
-            self._prefer(False)
+            self._gave_up_at = now
         elif self.few:
             self._judge(-1.0)
         self._begin(self._prefers_few, now)
@@ -115,3 +121,4 @@ class Trials:
     def _prefer(self, few: bool) -> None:
         self._prefers_few = few
         self._shown, self._rested = 0.0, 0
+        self._gave_up_at = -math.inf

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncdb._core._trials import FIRST, MARGIN, MOST, PROOF, REST, SETTLE, STALE, WINDOW, Trials
+from asyncdb._core._trials import FIRST, MARGIN, MOST, PROOF, REST, SETTLE, SOON, STALE, WINDOW, Trials
 
 ROUND = 2 * (SETTLE + WINDOW)  # one way, and the other
 BEFORE = (FIRST - 1) * WINDOW  # of few, besides the one window that comes before each trial
@@ -122,6 +122,15 @@ def test_where_both_are_alike_there_are_few_trials() -> None:
     assert load.run(10 * REST * WINDOW) > 0.95
 
 
+@pytest.mark.parametrize(("few", "many"), [(200, 220), (220, 200)])
+def test_a_tenth_more_is_found_out_within_two_minutes(few: float, many: float) -> None:
+    load = Load(many, few)
+    load.run(1000.0)
+    load.few, load.many = few, many
+    load.run(120.0)
+    assert load.trials._prefers_few == (few > many)
+
+
 def test_when_the_load_becomes_another_that_is_found_out() -> None:
     load = Load(260, 200)
     load.settle()
@@ -167,11 +176,19 @@ def test_pauses_are_not_measured_nor_what_follows_them() -> None:
     assert not load.trials._prefers_few
 
 
+def test_a_trial_that_is_interrupted_for_less_long_goes_on() -> None:
+    load = Load(200, 200)
+    load.run(BEFORE + ROUND - WINDOW / 2)
+    load.now += 0.9 * STALE
+    load.run(0.1)
+    assert not load.trials.few
+
+
 def test_a_trial_is_not_compared_with_what_was_long_ago() -> None:
     load = Load(200, 200)
     load.run(BEFORE + ROUND - WINDOW / 2)
     assert not load.trials.few
-    load.now += 2 * STALE
+    load.now += STALE
     load.run(0.1)
     assert load.trials.few
     assert load.trials._shown == -MARGIN  # what it cost
@@ -181,13 +198,33 @@ def test_a_trial_is_not_compared_with_what_was_long_ago() -> None:
     assert not load.trials.few  # after windows of its own
 
 
-def test_threads_that_are_busy_no_more_with_few_at_work_go_to_work() -> None:
+def test_threads_that_are_busy_again_soon_after_few_were_not_go_on_all_together() -> None:
     load = Load(200, 200)
     load.run(SETTLE)
     load.trials.give_up(load.now)
-    assert not load.trials.few
+    load.now += SOON / 2
     load.run(0.5 * WINDOW)
-    assert not load.trials.few  # tried again only after a window
+    assert not load.trials.few
+    load.run(SETTLE + WINDOW)
+    assert load.trials.few  # tried again after a window
+
+
+def test_when_a_load_has_ended_what_is_known_stays() -> None:
+    load = Load(260, 200)
+    load.settle()
+    load.trials.give_up(load.now)
+    load.now += 1.1 * SOON
+    assert load.run(REST * WINDOW / 2) == pytest.approx(1.0, abs=0.01)
+    assert load.trials._shown == -PROOF
+
+
+def test_what_was_shown_before_a_change_counts_no_more_after_it() -> None:
+    load = Load(260, 200)
+    load.settle()
+    load.trials.give_up(load.now)
+    load.run(1 / 200)
+    assert not load.trials.few
+    assert load.trials._shown == 0.0
 
 
 def test_threads_that_are_busy_no_more_with_all_at_work_say_nothing_of_few() -> None:
@@ -202,7 +239,7 @@ def test_threads_that_are_busy_no_more_with_all_at_work_say_nothing_of_few() -> 
 def test_a_trial_of_few_that_makes_threads_idle_counts_against_them() -> None:
     load = Load(200, 200)
     load.trials.give_up(load.now)
-    load.run(SETTLE + WINDOW + 0.01)
+    load.run(SETTLE + WINDOW + 0.02)
     assert load.trials.few
     load.trials.give_up(load.now)
     assert not load.trials.few
