@@ -86,6 +86,7 @@ QUEUED_BYTES = 600  # a call that waits for a connection, at most
 # How many times as fast as Twisted's, inside a running loop. No aims: these are hard enough.
 DEFERRED_FLOORS = {
     "create + one callback + fire": 2.0,
+    "create + callback with argument, errback + fire": 1.6,
     "succeed + callback": 2.2,
     "create + ten callbacks + fire": 1.7,
     "inlineCallbacks call with one fired yield": 2.2,
