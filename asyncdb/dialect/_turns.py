@@ -38,7 +38,7 @@ class Turns:
 
     def take_free(self, holder: object) -> bool:
         """Take the turn if it is nobody's, or *holder*'s already. Returns whether it was: then `give` must follow."""
-        # A `with` of the other lock, here and in `give`, costs a sixth of what Python does around one statement.
+        # A `with` of the other lock, here and in `give`, costs a tenth of what Python does around one statement.
         if self._turn.acquire(False):
             self._holder = holder
             return True
