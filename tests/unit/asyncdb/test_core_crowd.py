@@ -9,6 +9,7 @@ import pytest
 
 from asyncdb._core import EntryState, JobState, QuickCalls, SharedProcessors
 from asyncdb._core._crowd import BUSY, LAZY, LONGEST, REMEMBERED, STALL
+from asyncdb._core._trials import SOON
 from asyncdb.errors import PoolOverloaded
 from tests.support.core_pool import Pool
 
@@ -227,6 +228,16 @@ def test_threads_that_are_busy_no_more_are_not_enough() -> None:
     assert not crowd.tight
     work(crowd, thread, 1.1 * BUSY, now)  # perhaps because they are more now: tried before it is believed again
     assert not crowd.tight
+
+
+def test_threads_of_the_next_load_are_enough_as_those_of_the_last_were() -> None:
+    thread = Thread()
+    crowd = shared(thread)
+    now = work(crowd, thread, 1.1 * BUSY)
+    now = work(crowd, thread, 0.9 * LAZY, now)
+    assert not crowd.tight
+    work(crowd, thread, 1.1 * BUSY, now + 2 * SOON)
+    assert crowd.tight
 
 
 def test_where_the_server_has_processors_of_its_own_there_are_never_enough() -> None:

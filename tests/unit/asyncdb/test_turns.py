@@ -124,8 +124,7 @@ class Meddling:
 def test_who_comes_while_the_turn_is_given_up_gets_it() -> None:
     turns = Turns()
     came: list[Thread] = []
-    meddling = Meddling(turns._turn, lambda: came.append(Thread(turns, wanted=lambda: False)))
-    turns._turn = meddling  # type: ignore[assignment]
+    turns._turn = Meddling(turns._turn, lambda: came.append(Thread(turns)))  # type: ignore[assignment]
     assert turns.take(turns, 0.0, lambda: False)
     turns.give(turns)
     (waiter,) = came
