@@ -16,6 +16,7 @@ from weakref import finalize
 
 from asyncdb._commit import Abandoned, begin, commit, patiently, take_turn
 from asyncdb._core import JobState
+from asyncdb._sharing import SharedCommits
 from asyncdb._worker import Call, Slot, Task
 from asyncdb.dialect import Driver
 from asyncdb.transaction import Connection, Transaction, checkResult, close_quietly
@@ -45,11 +46,14 @@ class Tasks:
         self._autocommit = driver.autocommit
         self._bare = True
         self._plain = plain
-        self._by_turns = driver.turns is not None
         # What is begun with characteristics of its own has them taken off again as from a user's function.
-        query = self._query if driver.turns is None else self._query_by_turns
-        self.query = Task(query, "runQuery", foreign=not plain)
-        self.operation = Task(self._giving(self._operation), "runOperation", foreign=not plain)
+        if driver.turns is None:
+            self.query = Task(self._query, "runQuery", foreign=not plain)
+            self.operation = Task(self._operation, "runOperation", foreign=not plain)
+        else:
+            self._shared = SharedCommits(driver)
+            self.query = self._by_turns(self._query, "runQuery")
+            self.operation = self._by_turns(self._operation, "runOperation")
         self.interaction = Task(self._giving(self._interaction), "runInteraction", foreign=True)
         self.withConnection = Task(self._giving(self._with_connection), "runWithConnection", foreign=True)
         self.lend = Task(self._lend, "connect", foreign=True, lends=True)
@@ -58,6 +62,14 @@ class Tasks:
         """The pool starts: with factories of the user's own, statements go through them, as in adbapi."""
         pool = self._pool
         self._bare = pool.connectionFactory is Connection and pool.transactionFactory is Transaction
+
+    def _by_turns(self, run: Callable[..., Any], name: str) -> Task:
+        """The task of one statement, where writes take turns."""
+        in_turn = partial(self._in_turn, run)
+        alone = Task(in_turn, name, foreign=not self._plain, inside=False)
+        if not self._plain:
+            return alone
+        return Task(in_turn, name, inside=False, part=lambda slot, call: run(slot, call, False), alone=alone)
 
     def _giving(self, run: Callable[[Slot, Call], Any]) -> Callable[[Slot, Call], Any]:
         """*run*, after which a turn that it still has is given on."""
@@ -82,7 +94,7 @@ class Tasks:
         cursor = slot.cursor
         if cursor is None:
             if not self._may_be_bare(slot):
-                return self._statement(slot, call, _rows)
+                return self._statement(slot, call, _rows, patient)
             self._autocommit(slot.connection)
             cursor = slot.connection.cursor()
             if self._driver.keeps(slot.connection, cursor):
@@ -101,39 +113,22 @@ class Tasks:
             cursor.close()
         return rows
 
-    def _query_by_turns(self, slot: Slot, call: Call) -> Any:
-        driver = self._driver
-        bare = slot.cursor is not None or self._may_be_bare(slot)
-        if bare and not driver.writes(call.args[0]):
-            return self._query(slot, call)
-        turns, connection = driver.turns, slot.connection
-        assert turns is not None
-        try:
-            # It is free, most of the time.
-            patient = not bare or turns.take_free(connection) or take_turn(driver, slot, call)
-            return self._query(slot, call, patient)
-        finally:
-            turns.give(connection)
-
     def _may_be_bare(self, slot: Slot) -> bool:
         """Whether one statement may run on the driver's own cursor, and in autocommit."""
         return slot.may_autocommit and self._bare and self._plain
 
-    def _operation(self, slot: Slot, call: Call) -> None:
+    def _operation(self, slot: Slot, call: Call, patient: bool = True) -> None:
         """Execute one statement; its rows, if there are any, are left."""
         slot.cursor = None  # it would hold the rows of the query before, for as long as this takes
-        self._statement(slot, call, _nothing)
+        self._statement(slot, call, _nothing, patient)
 
-    def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any]) -> Any:
+    def _statement(self, slot: Slot, call: Call, fetch: Callable[[Any], Any], patient: bool = True) -> Any:
         if not (slot.may_autocommit and self._plain):
             begin(self._driver, slot, call)
             result = self._execute(slot, call, fetch)
             commit(self._driver, slot, call)
             return result
         self._autocommit(slot.connection)
-        patient = True
-        if self._by_turns and self._driver.writes(call.args[0]):
-            patient = take_turn(self._driver, slot, call)
         try:
             return self._execute(slot, call, fetch)
         except BaseException as error:
@@ -178,6 +173,23 @@ class Tasks:
         if connection is not None:
             connection._detach()
         return result
+
+    def _in_turn(self, run: Callable[..., Any], slot: Slot, call: Call) -> Any:
+        """*run* the call's statement, which has to wait for its turn if it writes. Outside of the call's context."""
+        driver, connection = self._driver, slot.connection
+        turns = driver.turns
+        assert turns is not None
+        autocommit = slot.may_autocommit and self._plain
+        if autocommit and not driver.writes(call.args[0]):
+            return call.context.run(run, slot, call)
+        try:
+            # A transaction takes its turn itself; and it is free, most of the time.
+            patient = not autocommit or turns.take_free(connection) or take_turn(driver, slot, call)
+            if autocommit and patient and self._bare and self._shared.begins(slot, call):
+                return self._shared.run(slot, call)
+            return call.context.run(run, slot, call, patient)
+        finally:
+            turns.give(connection)
 
     # User's functions.
 

@@ -1,8 +1,8 @@
 """What the pool decides: a state machine without input or output, threads or a clock.
 
 Everything that changes the state of an entry (one connection, from the attempt to make it to its end) or of a job (one
-call) happens here, in three layers: `_ground` has the steps, `_timing` what time brings about, and this file the events
-that callers and threads report. Methods are events: what happened, and when (``now``). What has to be done about it
+call) happens here, in layers: `_ground` has the steps, `_timing` what time brings about, `_sharing` what jobs in one
+transaction have in common, and this file the other events that callers and threads report. Methods are events: what happened, and when (``now``). What has to be done about it
 comes back as `Orders`, or is told by ``entry.state``: the thread that carries an entry does what its state asks for
 (connect, check, run ``entry.job``, reset, close) and reports the next event, until the entry rests (IDLE, LENT) or is
 GONE.
@@ -22,9 +22,8 @@ import math
 from asyncdb._core._crowd import SAMPLE, STALL
 from asyncdb._core._ground import FAIL_OVER_PAUSE, E, J
 from asyncdb._core._orders import Orders
+from asyncdb._core._sharing import Sharing
 from asyncdb._core._states import NORMAL, EntryEvent, EntryState, JobEvent, JobState, advance, illegal
-from asyncdb._core._tally import BATCH
-from asyncdb._core._timing import Timed
 from asyncdb._core._told import closed_while_queued, not_ready, overloaded, overloaded_by
 from asyncdb.errors import DeadlineExceeded, PoolClosed
 
@@ -37,7 +36,7 @@ _LOSABLE = (_BUSY, EntryState.CHECKING, EntryState.RESETTING)
 _NEVER = math.inf
 
 
-class Core(Timed[E, J]):
+class Core(Sharing[E, J]):
     """The pool's decisions. Arguments: `Ground`'s."""
 
     __slots__ = ()
@@ -233,16 +232,6 @@ class Core(Timed[E, J]):
             self._move(entry, EntryEvent.HANDED_OVER)
             self._start(entry, self._take(), now)
         return None
-
-    def _look_at_times(self, took: float, now: float) -> None:
-        """One of `SAMPLE` calls has ended, and took so long."""
-        if len(self._waited) >= BATCH:
-            self.tally.run_time.count()
-            self.tally.wait_time.count()
-        crowd = self._crowd
-        if crowd is not None:
-            crowd.ended(took, self._counts[_BUSY] or 1, now)
-            self.plenty = min(crowd.enough, self._max) if crowd.tight else self._max
 
     def failed(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that says nothing against the connection, which is clean."""

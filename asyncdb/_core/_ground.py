@@ -23,9 +23,9 @@ from asyncdb._core._crowd import STALL, Crowd
 from asyncdb._core._orders import Orders
 from asyncdb._core._outage import Outage
 from asyncdb._core._queue import JobQueue
-from asyncdb._core._states import Entry, EntryEvent, EntryState, Job, JobEvent, advance, move
-from asyncdb._core._tally import Tally
-from asyncdb._core._told import closed_while_queued, first_line
+from asyncdb._core._states import Entry, EntryEvent, EntryState, Job, JobEvent, JobState, advance, move
+from asyncdb._core._tally import BATCH, Tally
+from asyncdb._core._told import closed_while_queued, cut_with_another, first_line
 from asyncdb._core._upkeep import Upkeep
 from asyncdb._core._waits import Waits
 from asyncdb.options import Options
@@ -40,6 +40,7 @@ _CONNECTING, _CHECKING, _IDLE, _BUSY = (
     EntryState.BUSY,
 )
 _LENT, _RESETTING, _ABANDONED = EntryState.LENT, EntryState.RESETTING, EntryState.ABANDONED
+_RUNNING = JobState.RUNNING
 
 # A server that refuses to write may do so on purpose: all connections are replaced for it once in so many seconds.
 FAIL_OVER_PAUSE = 1.0
@@ -434,6 +435,16 @@ class Ground(Generic[E, J]):
                     more -= 1
         return more >= 0
 
+    def _look_at_times(self, took: float, now: float) -> None:
+        """One of `SAMPLE` calls has ended, and took so long."""
+        if len(self._waited) >= BATCH:
+            self.tally.run_time.count()
+            self.tally.wait_time.count()
+        crowd = self._crowd
+        if crowd is not None:
+            crowd.ended(took, self._counts[_BUSY] or 1, now)
+            self.plenty = min(crowd.enough, self._max) if crowd.tight else self._max
+
     # ---------------------------------------------------------------------------------------------------------- time
 
     def _note(self, moment: float) -> None:
@@ -473,6 +484,10 @@ class Ground(Generic[E, J]):
     def _cut_loose(self, entry: E, orders: Orders[E, J]) -> None:
         """Do without an entry whose statement does not stop, if there may be one more thread that is stuck."""
         if self._room_astray():
+            for job in entry.held:
+                if job.state is _RUNNING:
+                    advance(job, JobEvent.ABANDONED)
+                    orders.fail.append((self._mine(job), cut_with_another()))
             self._abandon(entry, "cancelled")
             orders.cut.append(entry)
 

@@ -225,17 +225,20 @@ class Job:
 class Entry:
     """One connection, from the attempt to make it to its end.
 
-    Attributes: *since*, when it was last used, lent or begun to be made; *proven*, when it last was known to answer,
-        minus infinity if there is doubt; *deadline*, of connecting, checking or resetting, or of coming back from a job
-        that nobody waits for; *again*, when such a job is interrupted once more; *expires*, when its life ends, minus
-        infinity if it is to be replaced as soon as it is free, and *reason*, why; *idle_limit*, seconds it may rest;
-        *reported*, the sequence number of the job that was reported for holding it (-1: whoever borrowed it; 0: none).
+    Attributes: *job*, the one that it runs, and *held*, those whose statements were executed in the same transaction,
+        which is not committed; *since*, when it was last used, lent or begun to be made; *proven*, when it last was
+        known to answer, minus infinity if there is doubt; *deadline*, of connecting, checking or resetting, or of
+        coming back from a job that nobody waits for; *again*, when such a job is interrupted once more; *expires*, when
+        its life ends, minus infinity if it is to be replaced as soon as it is free, and *reason*, why; *idle_limit*,
+        seconds it may rest; *reported*, the sequence number of the job that was reported for holding it (-1: whoever
+        borrowed it; 0: none).
     """
 
     __slots__ = (
         "again",
         "deadline",
         "expires",
+        "held",
         "idle_limit",
         "job",
         "proven",
@@ -248,6 +251,7 @@ class Entry:
     def __init__(self) -> None:
         self.state: EntryState = EntryState.CONNECTING
         self.job: Job | None = None
+        self.held: list[Job] = []
         self.since = 0.0
         self.proven = -math.inf
         self.deadline = math.inf

@@ -96,6 +96,7 @@ class Timed(Ground[E, J]):
                     moments.append(entry.again)
                     if room_astray:
                         moments.append(entry.deadline)
+                moments.extend(held.deadline for held in entry.held if held.state is _RUNNING)
                 if entry.reported != job.sequence:
                     moments.append(job.started + self._leak_after)
             elif state is _LENT and entry.reported != LENT:
@@ -136,6 +137,11 @@ class Timed(Ground[E, J]):
             figures = self.figures()
             self._give_up(entry, job, orders, now)  # first: whoever begins to commit now sees that it is too late
             orders.fail.append((self._mine(job), not_ended(job, figures)))
+        for held in entry.held:
+            if held.state is _RUNNING and now >= held.deadline:
+                self.tally.timeouts += 1
+                advance(held, JobEvent.ABANDONED)
+                orders.fail.append((self._mine(held), not_ended(held, self.figures())))
         if entry.state is _BUSY:
             self._look_held(entry, job.sequence, job.started, orders, now)
 
@@ -206,10 +212,10 @@ class Timed(Ground[E, J]):
                 continue
             if entry.state is _CLOSING and not ending:
                 continue
-            job = entry.job
-            if job is not None and job.state is _RUNNING:
-                advance(job, JobEvent.ABANDONED)
-                orders.fail.append((self._mine(job), closed_while_running(job)))
+            for job in (*entry.held, entry.job):
+                if job is not None and job.state is _RUNNING:
+                    advance(job, JobEvent.ABANDONED)
+                    orders.fail.append((self._mine(job), closed_while_running(job)))
             self._abandon(entry, "closed")
         orders.cut.extend(self.strays)
         if ending and self.strays:

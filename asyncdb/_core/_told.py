@@ -10,6 +10,7 @@ from asyncdb.errors import CommitUnknown, DeadlineExceeded, PoolClosed, PoolOver
 __all__ = [
     "closed_while_queued",
     "closed_while_running",
+    "cut_with_another",
     "first_line",
     "no_connection",
     "not_ended",
@@ -66,6 +67,14 @@ def not_ended(job: Job, figures: str) -> DeadlineExceeded | CommitUnknown:
         return CommitUnknown(f"the timeout of {limit:g} s passed during COMMIT, which was left to end by itself")
     return DeadlineExceeded(
         f"not ended within its timeout of {limit:g} s; it is interrupted, and may have taken effect. {figures}"
+    )
+
+
+def cut_with_another() -> CommitUnknown:
+    """The statement of another call, in the same transaction, did not stop, and the connection was cut."""
+    return CommitUnknown(
+        "the connection was cut before COMMIT, or during it, because a statement of another call that shared the "
+        "transaction did not stop"
     )
 
 

@@ -84,16 +84,23 @@ class Task:
     """A kind of call.
 
     Args:
-        run: called with the slot and the call, in a worker thread, in the context that the call was made in.
+        run: called with the slot and the call, in a worker thread.
+        inside: in the context that the call was made in; else *run* enters that by itself, and leaves it again before
+            the call has ended.
         name: the method that makes such calls.
         foreign: the user's code gets at the connection, and may leave anything behind on it.
         lends: it asks for the connection itself, and is *foreign* too.
+        part: what it does, inside, in a transaction that it shares with other calls; None: it has one of its own.
+        alone: the same task, which shares none.
     """
 
     run: Callable[[Slot, Call], Any]
     name: str = ""
     foreign: bool = False
     lends: bool = False
+    inside: bool = True
+    part: Callable[[Slot, Call], Any] | None = None
+    alone: Task | None = None
 
     def __post_init__(self) -> None:
         if self.lends and not self.foreign:

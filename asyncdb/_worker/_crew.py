@@ -23,7 +23,7 @@ from asyncdb._worker._call import NOTHING, Call, Slot
 from asyncdb._worker._delivery import Delivery
 from asyncdb._worker._log import Log
 from asyncdb._worker._reports import ask_origin, log_held, take_stats
-from asyncdb._worker._steps import Steps
+from asyncdb._worker._together import Together
 from asyncdb.dialect import Driver
 from asyncdb.errors import AsyncdbError, PoolClosed
 from asyncdb.hosts import NOWHERE, Host, Timer
@@ -46,7 +46,7 @@ _crews: WeakSet[Crew] = WeakSet()
 _inherited: list[Crew] = []
 
 
-class Crew(Steps):
+class Crew(Together):
     """One life of a pool, from its start to its close.
 
     Args:

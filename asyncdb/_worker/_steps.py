@@ -175,13 +175,16 @@ class Steps:
             if task.foreign:
                 slot.cursor = None
             try:
-                value = call.context.run(task.run, slot, call)
+                value = call.context.run(task.run, slot, call) if task.inside else task.run(slot, call)
             except StopIteration as stopped:  # which no coroutine can let out, and no asyncio Future can hold
                 error = RuntimeError(f"the function raised {stopped!r}")
                 error.__cause__ = _without_first_frame(stopped)
+                call = slot.job
                 return self._failed(slot, call, error)
             except BaseException as error:  # whatever user's code raises is the result of its call
+                call = slot.job
                 return self._failed(slot, call, _without_first_frame(error))
+            call = slot.job  # another, if calls shared a transaction: those before it are reported
             if task.lends:
                 slot.origin = call.origin
                 with self._lock:

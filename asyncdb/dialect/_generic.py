@@ -199,6 +199,14 @@ class Driver:
     def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
         """Begin a transaction with the characteristics that *options* ask for. `restore` takes them off again."""
 
+    def begin_shared(self, connection: Any) -> bool:
+        """Begin a transaction for statements of several calls, each of which might have been in autocommit. It has the
+        lock that they need, so that none has to wait.
+
+        Returns: False: none was begun, as this driver cannot, or not now.
+        """
+        return False
+
     def go_on(self, connection: Any) -> None:
         """The user's function committed or rolled back: begin the transaction for what it does next."""
 

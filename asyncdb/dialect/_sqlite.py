@@ -193,6 +193,15 @@ class SqliteDriver(Driver):
                 return
         self.go_on(connection)
 
+    def begin_shared(self, connection: Any) -> bool:
+        if self._deferred:
+            return False
+        try:
+            connection.execute(self._begin)
+        except self.error:  # a lock is missing, or it may only read: the statement by itself will wait, or say so
+            return False
+        return True
+
     def go_on(self, connection: Any) -> None:
         # Deferred: taking the lock at once would keep every other writer out while the function does something else,
         # and could fail where the function has asked for nothing but a commit, which succeeded.

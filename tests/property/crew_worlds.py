@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from asyncdb import _commit, _tasks, transaction
+from asyncdb import _commit, _sharing, _tasks, transaction
 from asyncdb.hosts import NOWHERE
 from netcore.defer import Deferred
 from netcore.task import Clock
@@ -176,7 +176,7 @@ class Turnstile:
 
 
 FINE = {sys.modules[name].__file__ for name in sys.modules if name.startswith("asyncdb._worker")} | {
-    module.__file__ for module in (_commit, _tasks, transaction)
+    module.__file__ for module in (_commit, _sharing, _tasks, transaction)
 }
 
 
