@@ -92,6 +92,7 @@ class SharedCommits:
                 self._learn(call, took)
                 call.committing = True
                 if call.state is _ABANDONED:
+                    call.committing = False
                     raise Abandoned  # after an interrupt that may yet come, and hit the COMMIT
                 if took > QUICK or now - opened > LONGEST or len(done) == MOST - 1 or not share(slot, self._joins):
                     break

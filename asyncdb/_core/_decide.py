@@ -1,11 +1,11 @@
 """What the pool decides: a state machine without input or output, threads or a clock.
 
 Everything that changes the state of an entry (one connection, from the attempt to make it to its end) or of a job (one
-call) happens here, in layers: `_ground` has the steps, `_timing` what time brings about, `_sharing` what jobs in one
-transaction have in common, and this file the other events that callers and threads report. Methods are events: what happened, and when (``now``). What has to be done about it
-comes back as `Orders`, or is told by ``entry.state``: the thread that carries an entry does what its state asks for
-(connect, check, run ``entry.job``, reset, close) and reports the next event, until the entry rests (IDLE, LENT) or is
-GONE.
+call) happens here, in four layers: `_ground` has the steps, `_timing` what time brings about, `_sharing` what becomes
+of jobs in one transaction, and this file the events that callers and threads report. Methods are events: what happened,
+and when (``now``). What has to be done about it comes back as `Orders`, or is told by ``entry.state``: the thread that
+carries an entry does what its state asks for (connect, check, run ``entry.job``, reset, close) and reports the next
+event, until the entry rests (IDLE, LENT) or is GONE.
 
 Invariants, for whoever calls holding one lock, besides those of the layers below:
 
@@ -176,7 +176,8 @@ class Core(Sharing[E, J]):
         job, queue, plenty, waited = entry.job, self.queue, self.plenty, self._waited
         if queue.alive <= plenty or self._counts[_BUSY] > plenty or queue.others or queue.passed_over or self._held_up:
             return False
-        if job is None or job.state is not _RUNNING or now >= entry.expires:  # only who is BUSY has one that is RUNNING
+        # Only who is BUSY has a job that is RUNNING.
+        if job is None or job.state is not _RUNNING or now >= entry.expires or entry.held:
             return False
         started = job.started
         took = now - started
@@ -201,7 +202,7 @@ class Core(Sharing[E, J]):
     def finished(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended and the connection is clean. With jobs waiting, ``entry.job`` is the next one already."""
         job = entry.job
-        if job is None:
+        if job is None or entry.held:
             raise illegal("finished", entry)
         took = now - job.started
         waited = self._waited
@@ -242,7 +243,7 @@ class Core(Sharing[E, J]):
     def distrusted(self, entry: E, now: float) -> Orders[E, J] | None:
         """The job ended in an error that may have cost the connection: check it before anybody gets it."""
         job = entry.job
-        if job is None:
+        if job is None or entry.held:
             raise illegal("distrusted", entry)
         self.tally.failed += 1
         advance(job, JobEvent.FINISHED)
@@ -260,7 +261,7 @@ class Core(Sharing[E, J]):
                 "unclean": it is the only one.
         """
         late = entry.state is _ABANDONED  # its loss was counted already
-        if not late and entry.state not in _LOSABLE:
+        if entry.held or (not late and entry.state not in _LOSABLE):
             raise illegal("lost", entry)
         orders: Orders[E, J] = Orders()
         if not late:
@@ -286,6 +287,8 @@ class Core(Sharing[E, J]):
 
     def ended(self, entry: E, now: float) -> Orders[E, J]:
         """The connection is closed: retired, or no longer wanted when its thread came back."""
+        if entry.held:
+            raise illegal("ended", entry)
         orders: Orders[E, J] = Orders()
         self._ended(entry, orders, now)
         return orders
@@ -347,7 +350,7 @@ class Core(Sharing[E, J]):
     def suspected(self, entry: E, now: float) -> Orders[E, J] | None:
         """Before anything was sent for its job, the connection turned out to need a check."""
         job = entry.job
-        if job is None:
+        if job is None or entry.held:
             raise illegal("suspected", entry)
         wanted = job.state is _RUNNING
         advance(job, JobEvent.REQUEUED)
@@ -377,7 +380,7 @@ class Core(Sharing[E, J]):
     def lent(self, entry: E, now: float) -> bool:
         """The connection is ready for the caller of `connect()`. False: the caller is gone, and nothing has changed."""
         job = entry.job
-        if job is None:
+        if job is None or entry.held:
             raise illegal("lent", entry)
         if entry.state is _ABANDONED or job.state is JobState.ABANDONED:
             return False

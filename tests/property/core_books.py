@@ -269,6 +269,9 @@ class Books:
                 if state > S.RESETTING and (before in STANDING or (before is S.CONNECTING and state is S.CLOSING)):
                     self.evicted += not core.closing
                 states[entry] = state
+            if entry.held:
+                assert state in (S.BUSY, S.ABANDONED)
+                assert all(held.committing for held in entry.held), "somebody is told that nothing has happened"
             if job is None:
                 self.held_by.pop(entry, None)
             else:
@@ -295,7 +298,7 @@ class Books:
             self.rested -= gone
 
     def _look_at_calls(self) -> None:
-        running = [entry.job for entry in self.ever if entry.job is not None]
+        running = [job for entry in self.ever for job in (*entry.held, entry.job) if job is not None]
         assert len(running) == len(set(running)), "one call on two connections"
         for call in self.calls:
             state = call.state
@@ -343,6 +346,7 @@ class Books:
                         moments.append(self.given_up[entry] + (options.check_timeout if self._stops(call) else 0.0))
                     if entry in self.interrupted and self.again is not None:
                         moments.append(self.interrupted[entry] + self.again)
+                moments += [held.deadline for held in entry.held if held.state is JobState.RUNNING]
                 if self.told.get(entry) is not call:
                     moments.append(call.started + leak_after)
             elif state is S.LENT and entry not in self.told:

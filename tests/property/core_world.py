@@ -146,8 +146,41 @@ class World(Books):
         """The server has gone, which every connection shows that has rested, one after another."""
         busy = [entry for entry, state in self.doing.items() if state is entry.state is S.BUSY and entry in self.rested]
         for entry in sorted(busy, key=order):  # type: ignore[arg-type]
-            if entry in self.rested and entry.state is S.BUSY and not self.call_of(entry).committing:
+            if entry in self.rested and entry.state is S.BUSY and not self.call_of(entry).committing and not entry.held:
                 self.suspected(entry)
+
+    def share(self, entry: Entry, joins: Callable[[Call], object]) -> bool:
+        """Its call's statement is executed; others may join its transaction. Returns whether one did."""
+        call = self.call_of(entry)
+        if call.state is JobState.RUNNING:  # else the thread ends it there
+            call.committing = True
+        waiting = next((lane[0] for lane in self.lanes if lane), None)
+        shared = self.core.share(entry, self.now, joins)
+        if shared:
+            assert call.state is JobState.RUNNING, "one that nobody waits for is held"
+            assert entry.job is waiting
+            assert entry.held[-1] is call
+        self._follow(None, entry)
+        return shared
+
+    def committed(self, entry: Entry) -> None:
+        """The transaction that it shares with others is."""
+        for held in entry.held:
+            assert isinstance(held, Call)
+            if held.state is JobState.RUNNING:
+                self._answer(held)
+        self.core.committed(entry, 1e-5, self.now)
+        self._follow(None)
+
+    def undone(self, entry: Entry) -> None:
+        """Nothing is left of what the others have done in its transaction."""
+        for held in entry.held:
+            assert isinstance(held, Call)
+            if held.state is JobState.RUNNING and not self.core.closing:
+                lane = self.lanes[held.lane]
+                lane.append(held)
+                lane.sort(key=lambda one: one.sequence)
+        self._follow(self.core.undone(entry, self.now))
 
     def ran(self, entry: Entry, event: str) -> None:
         """Its call has "finished", "failed" or was "distrusted"."""
@@ -278,6 +311,8 @@ class World(Books):
 
     def work(self, entry: Entry, state: EntryState, outcome: int) -> None:
         """The thread that believes *entry* to be in *state* has done what that asks for. *outcome* 0: well."""
+        if entry.held:
+            (self.undone if outcome % 3 == 1 else self.committed)(entry)
         choices: list[tuple[Any, ...]] = WORK[state]
         if state is S.BUSY:
             call = self.call_of(entry)

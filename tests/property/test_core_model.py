@@ -123,6 +123,25 @@ class Machine(RuleBasedStateMachine):
         running = [call for call in self.world.calls if call.state is JobState.RUNNING]
         running[which % len(running)].committing = True
 
+    @rule(which=numbers, count=st.sampled_from([1, 2, 9]), lane=st.sampled_from([1, 1, 2]), all_join=st.booleans())
+    def share(self, which: int, count: int, lane: int, all_join: bool) -> None:
+        world = self.world
+        if not world.waiting:
+            world.submit(Call())
+        for entry, state in list(world.doing.items()):
+            if state is not EntryState.BUSY and world.doing.get(entry) is state:
+                world.work(entry, state, 0)
+        busy = [entry for entry, state in world.doing.items() if state is entry.state is EntryState.BUSY]
+        for _ in range(count if busy else 0):
+            if not world.waiting:
+                world.submit(Call(lane))
+            world.share(busy[which % len(busy)], lambda call: all_join or call.sequence % 2)
+
+    @precondition(lambda self: any(entry.held for entry in self.world.ever))
+    @rule()
+    def undo(self) -> None:
+        self.world.undone(next(entry for entry in self.world.ever if entry.held))
+
     @precondition(lambda self: self.world.core.count(EntryState.LENT))
     @rule(well=st.booleans())
     def give_back(self, well: bool) -> None:
@@ -168,9 +187,9 @@ class Machine(RuleBasedStateMachine):
     def evict_all(self) -> None:
         self.world.evict_all()
 
-    @rule(really=st.integers(0, 5), deadline=st.sampled_from([0.0, 1.0, 5.0]))
-    def close(self, really: int, deadline: float) -> None:
-        if not really or self.world.core.closing:
+    @rule(deadline=st.sampled_from([None] * 9 + [0.0, 1.0, 5.0]))
+    def close(self, deadline: float | None) -> None:
+        if deadline is not None:  # else all examples would be of pools that close
             self.world.close(deadline)
 
     def teardown(self) -> None:

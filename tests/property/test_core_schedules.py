@@ -59,6 +59,7 @@ class Simulation:
         self.trouble = pick.choice([0.0, 0.0, 0.05, 0.3])  # how likely things go wrong
         self.quick = pick.choice([1.0, 0.95, 0.5])  # how likely a call is
         self.alike = pick.choice([0.0, 0.9, 1.0])  # how likely one has no priority, no name and no limit of its own
+        self.shares = pick.choice([0.0, 0.5, 1.0])  # how likely a transaction stays open for others
         self.beside: tuple[Call | None, float] = (None, 0.0)  # the first that waits, and since when it could be served
 
     def after(self, delay: float, event: Callable[[], None]) -> None:
@@ -132,6 +133,10 @@ class Simulation:
 
     def come_from(self, entry: Entry, call: Call, cut: bool, suspect: bool) -> None:
         world, kind = self.world, call.kind
+        if kind == "plain" and not (cut or suspect) and self.chance(self.shares) and world.share(entry, _may_join):
+            return  # the next one is begun
+        if entry.held:
+            (world.undone if cut or self.chance(self.trouble) else world.committed)(entry)
         if cut:
             world.lost(entry, "lost")
         elif suspect:
@@ -233,6 +238,10 @@ class Simulation:
         for call in [call for call in world.calls if call.kind == "hangs"]:
             world.cancel(call)
         world.finish()
+
+
+def _may_join(call: Call) -> bool:
+    return call.kind in ("plain", "fails", "hangs")
 
 
 def simulate(seed: int, enough: int | None, shared: bool = False) -> None:

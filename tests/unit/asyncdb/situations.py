@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 
-from asyncdb._core import EntryState
+from asyncdb._core import EntryState, Job
 from asyncdb._core._ground import Ground
 from asyncdb._core._states import Entry
 from tests.support.core_pool import Pool
 
-__all__ = ["SITUATIONS", "picture"]
+__all__ = ["SITUATIONS", "picture", "sharing"]
 
 S = EntryState
 
@@ -37,6 +37,19 @@ def _busy(pool: Pool) -> Entry:
 def _busy_for_nobody(pool: Pool) -> Entry:
     entry, job = pool.busy()
     pool.cancel(job)
+    return entry
+
+
+def sharing(pool: Pool) -> Entry:
+    """One whose job shares its transaction with the two before it."""
+    entry, _ = pool.busy()
+    others = [pool.submit() for _ in range(pool.options.max + 1)]
+    for _ in range(2):
+        assert isinstance(entry.job, Job)
+        entry.job.committing = True
+        assert pool.core.share(entry, pool.now, joins=lambda job: True)
+    for job in others[2:]:
+        pool.cancel(job)
     return entry
 
 
@@ -68,6 +81,14 @@ def _abandoned_with_its_call(pool: Pool) -> Entry:
     return entry
 
 
+def _abandoned_sharing(pool: Pool) -> Entry:
+    entry = sharing(pool)
+    assert isinstance(entry.job, Job)
+    pool.cancel(entry.job)
+    pool.pass_time(pool.options.check_timeout)
+    return entry
+
+
 def _gone(pool: Pool) -> Entry:
     entry = pool.busy()[0]
     pool.lose(entry)
@@ -80,11 +101,13 @@ SITUATIONS: dict[str, tuple[S, Callable[[Pool], Entry]]] = {
     "idle": (S.IDLE, _idle),
     "busy": (S.BUSY, _busy),
     "busy for nobody": (S.BUSY, _busy_for_nobody),
+    "busy, and shares a transaction": (S.BUSY, sharing),
     "lent": (S.LENT, _lent),
     "resetting": (S.RESETTING, _resetting),
     "closing": (S.CLOSING, _closing),
     "abandoned": (S.ABANDONED, _abandoned),
     "abandoned with its call": (S.ABANDONED, _abandoned_with_its_call),
+    "abandoned, and shares a transaction": (S.ABANDONED, _abandoned_sharing),
     "gone": (S.GONE, _gone),
 }
 

@@ -28,6 +28,8 @@ EVENTS: dict[str, Callable[[Pool, Entry], object]] = {
     "cleaned": lambda pool, entry: pool.core.cleaned(entry, pool.now, True),
     "lost": lambda pool, entry: pool.core.lost(entry, "lost", pool.now),
     "lost to a standby": lambda pool, entry: pool.core.lost(entry, "readonly", pool.now),
+    "committed": lambda pool, entry: pool.core.committed(entry, 1e-5, pool.now),
+    "undone": lambda pool, entry: pool.core.undone(entry, pool.now),
     "ended": lambda pool, entry: pool.core.ended(entry, pool.now),
 }
 
@@ -59,6 +61,7 @@ TABLE: dict[str, dict[str, S | str]] = {
         "lent": "same",
         **ENDS,
     },
+    "busy, and shares a transaction": {"committed": S.BUSY, "undone": S.BUSY},
     "lent": {"returned": S.RESETTING, "forsaken": S.CLOSING},
     "resetting": {"cleaned": S.IDLE, **ENDS},
     "closing": {"ended": S.GONE},
@@ -75,6 +78,10 @@ TABLE: dict[str, dict[str, S | str]] = {
 TABLE["abandoned with its call"] = {
     **TABLE["abandoned"],
     **dict.fromkeys(("finished", "failed", "suspected", "distrusted", "lent"), "same"),
+}
+TABLE["abandoned, and shares a transaction"] = {
+    **{event: target for event, target in TABLE["abandoned"].items() if event not in ENDS},
+    **dict.fromkeys(("committed", "undone"), "same"),
 }
 
 
