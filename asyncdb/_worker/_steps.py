@@ -35,6 +35,7 @@ from asyncdb._core import Core, Crowd, EntryState, JobState, Orders, QuickCalls,
 from asyncdb._worker._call import Call, Slot, no_status
 from asyncdb._worker._delivery import Delivery
 from asyncdb._worker._log import Log
+from asyncdb._worker._manners import Manners
 from asyncdb._worker._reports import log_slow
 from asyncdb._worker._yields import make_lock
 from asyncdb.dialect import Driver
@@ -67,6 +68,7 @@ class Steps:
         "_leak_after",
         "_lock",
         "_log_parameters",
+        "_manners",
         "_name",
         "_near",
         "_noise",
@@ -102,6 +104,7 @@ class Steps:
             # Two at least, so that one has the interpreter while the server computes for another.
             crowd = self._near = SharedProcessors(_processor_time, max(2, _count_processors()))
         self._crowd = crowd
+        self._manners = Manners()
         again = driver.interrupt_again if driver.can_interrupt else None
         self.core: Core[Slot, Call] = Core(options, Slot, driver.rest, random.random, driver.redact, crowd, again)
         self._interrupters = 0  # threads that tell a statement to stop
@@ -167,8 +170,10 @@ class Steps:
         acquire, release, seconds = self._acquire, self._release, self._seconds
         core, queue = self.core, self.core.queue
         hand_over, finished = core.hand_over, core.finished
-        delivery, slow = self._delivery, self._slow
+        delivery, slow, manners = self._delivery, self._slow, self._manners
         post, results = delivery.post, delivery.results
+        if manners.watching:
+            manners.look(seconds())
         while True:
             call = slot.job
             task = call.task
@@ -224,6 +229,8 @@ class Steps:
                     log_slow(self._name, call, took, None, self._log_parameters)
                 if state is not _BUSY:
                     break
+                if manners.watching:  # as long as calls wait, the thread stays here; one of `SAMPLE` comes this way
+                    manners.look(now)
             call = value = None  # the next one may take its time, and this is over
         if self._wake_at() < self._armed_for:
             self._delivery.wake(self._arm)
@@ -318,7 +325,8 @@ class Steps:
             slot.look = driver.look(connection)
             slot.status = driver.status(connection)
             if self._near is not None:
-                self._near.near = self._seconds is monotonic and driver.is_near(connection)
+                self._near.near = near = self._seconds is monotonic and driver.is_near(connection)
+                self._manners.beside(near)
         except BaseException as error:
             # A mistake in cp_openfun is not mended by trying again, whatever class its error has.
             retryable = driver.is_disconnect(error, connection) or (opened and driver.is_retryable(error))
