@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from benchmarks.figures import Summary
 from benchmarks.passes import Plan
 from benchmarks.process import WorkerProcess
-from benchmarks.scenarios.base import SYSTEMS
+from benchmarks.scenarios.base import ROUNDS, SYSTEMS
 from benchmarks.targets import DEFERRED_FLOORS, DEFERRED_SIZES, Verdict
 
 NAME = "deferred"
@@ -53,8 +53,9 @@ def run(plan: Plan, say: Callable[[str], None]) -> DeferredResults:
     with closing(WorkerProcess(NAME)) as worker:
         started = worker.ask("start", factory=f"{SYSTEMS}.deferreds.comparison:Comparison", arguments={})
         results.missing = started["missing"]
-        for number in range(plan.rounds):
-            say(f"{NAME}: pass {number + 1} of {plan.rounds}")
+        passes = plan.rounds or ROUNDS
+        for number in range(passes):
+            say(f"{NAME}: pass {number + 1} of {passes}")
             for operation in started["operations"]:
                 arguments = {"operation": operation, "batches": batches}
                 times = worker.ask("call", method="time", arguments=arguments)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.passes import Plan
+from benchmarks.scenarios.base import ROUNDS
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def _parser(systems: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[
         "--systems", action="append", default=[], metavar="NAME,NAME", help="these only, wherever they take part"
     )
     parser.add_argument(
-        "--rounds", type=_count, default=Plan.rounds, help="how many of each system (default: %(default)s)"
+        "--rounds",
+        type=_count,
+        default=Plan.rounds,
+        help=f"how many of each system (default: {ROUNDS}, or more where a scenario needs them)",
     )
     parser.add_argument(
         "--seconds", type=_seconds, default=Plan.seconds, help="how long each is to be (default: %(default)s)"

@@ -19,13 +19,13 @@ class Plan:
 
     Args:
         systems: which; all of them if there is none in it.
-        rounds: how many of each.
+        rounds: how many of each; None: as many as the scenario needs.
         seconds: how long each is to be.
         seed: of the order.
     """
 
     systems: Collection[str] = ()
-    rounds: int = 5
+    rounds: int | None = None
     seconds: float = 0.8
     seed: int = 1
 
@@ -72,10 +72,11 @@ def run(scenario: Scenario, plan: Plan, say: Callable[[str], None]) -> Results:
             counts[name] = max(scenario.least, calibrate(_Timed(bench, worker), plan.seconds))
             results.rounds[name] = []
         order, draw = list(running), random.Random(plan.seed)
-        for number in range(plan.rounds):
+        passes = plan.rounds or scenario.rounds
+        for number in range(passes):
             draw.shuffle(order)
             for name in order:
-                say(f"{scenario.name}: pass {number + 1} of {plan.rounds}: {name}")
+                say(f"{scenario.name}: pass {number + 1} of {passes}: {name}")
                 results.rounds[name].append(bench.round(running[name], counts[name]))
         for worker in running.values():
             worker.ask("stop")

@@ -11,6 +11,7 @@ from benchmarks.figures import Figure, Round
 from benchmarks.process import WorkerProcess
 
 SYSTEMS = "benchmarks.systems"
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ class Scenario(ABC):
     Args:
         figure: what the systems are compared by.
         entries: its systems; the others are compared with the first.
+        rounds: how many of each it takes until the same comes out again.
     """
 
     name: str
     title: str
     figure: Figure
     entries: tuple[Entry, ...]
+    rounds: int = field(default=ROUNDS, kw_only=True)
 
     @property
     def least(self) -> int:
