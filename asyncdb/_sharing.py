@@ -1,43 +1,44 @@
 """Statements of several calls in one transaction: COMMIT is most of what a short write to SQLite costs.
 
 A call that writes by one statement in autocommit, and finds others waiting when its turn to write has come, begins a
-transaction. Those that wait, in their order, are executed in it as long as they are of its kind, and one COMMIT ends
-it: then all have their results. Each sees what it would have seen alone, one after another.
+transaction. Those that wait are executed in it, in their order, as long as they are of its kind, and one COMMIT ends
+it: then all have their results.
 
 Invariants:
 
-- No call has its result before the COMMIT. If that fails, nothing of it has happened: each call is made again, alone
-  (`Together.undone`), and its outcome is its own.
-- A statement's error is its own call's only: SQLite undoes the one statement. Where it has undone the whole transaction
-  (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made again.
+- No call has its result before the COMMIT. If nothing came of that, all go back to the queue, and each is made again in
+  a transaction of its own (`Together.undone`), so that its outcome is its own.
+- A statement's error is its own call's only: SQLite undoes the one statement, and the others are committed. Where it has
+  undone the whole transaction (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made again.
 - Those before it wait for a statement, so only texts join that were quick when they were last executed: within `QUICK`.
-  A text that is not known is executed first in a transaction, where nobody waits for it but those in the queue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncdb._commit import Abandoned, patiently
-from asyncdb._core import Job, JobState
-from asyncdb._worker import Call, Slot
+from asyncdb._core import JobState
+from asyncdb._worker import Call, Slot, Undone
 from asyncdb.dialect import Driver
-
-if TYPE_CHECKING:
-    from asyncdb._worker._crew import Crew
+from asyncdb.errors import CommitUnknown
+from netcore.failure import Failure
 
 __all__ = ["SharedCommits"]
 
 QUICK = 0.001
-"""Seconds: a statement that takes longer is executed in a transaction of its own."""
+"""Seconds: others wait for statements whose text took no longer the last time."""
 LONGEST = 0.002
 """Seconds after which none joins a transaction any more."""
 MOST = 64
 """Statements in one transaction."""
 REMEMBERED = 256
-"""Texts, at most: a program may put values into them."""
+"""Texts, at most, and only those that are no longer than ..."""
+LONGEST_TEXT = 2000
+"""... so many characters: a program may put values into them, and there would be no end to them."""
 
 _ABANDONED = JobState.ABANDONED
 
@@ -54,94 +55,110 @@ class SharedCommits:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._quick: set[str] = set()  # texts
+        self._quick: dict[str, bool] = {}  # by text. False: it was not, and perhaps because of its COMMIT
 
-    def begins(self, slot: Slot, call: Call) -> bool:
-        """Begin a transaction for *call*, if others may join it, or if nobody knows yet whether it is quick.
-
-        Returns: whether one was begun: then `run` must follow.
-        """
-        waiting = call.crew.core.queue.normal
-        if not waiting or call.task.part is None:
-            return False
-        try:
-            wanted = call.args[0] not in self._quick or self._joins(waiting[0])
-        except IndexError:  # another thread was faster
-            return False
-        return wanted and self._driver.begin_shared(slot.connection)
-
-    def _joins(self, call: Call) -> bool:
-        args = call.args
-        return call.task.part is not None and bool(args) and type(args[0]) is str and args[0] in self._quick
-
-    def run(self, slot: Slot, call: Any) -> Any:
-        """Execute the statement of *call* in the transaction that has begun, and those that join it, and commit.
+    def run(self, slot: Slot, call: Call, alone: Callable[..., Any]) -> Any:
+        """Run *call*: together with those that wait, if they may join it, else *alone*.
 
         Returns: the result of the call that is *slot*'s then. Raises: what its statement raises. In either case none
             is held any more.
         """
-        driver, crew = self._driver, call.crew
+        quick = self._quick.get(call.args[0])
+        if quick is None:
+            return self._run_alone(slot, call, alone)
+        following = call.crew.following()
+        if (
+            following is not None
+            and (not quick or self._joins(following))
+            and self._driver.begin_shared(slot.connection)
+        ):
+            return self._run_together(slot, call)
+        return call.context.run(alone, slot, call)
+
+    def _run_alone(self, slot: Slot, call: Call, alone: Callable[..., Any]) -> Any:
+        seconds, text = call.crew.host.seconds, call.args[0]
+        began = seconds()
+        value = call.context.run(alone, slot, call)
+        if type(text) is str and len(text) <= LONGEST_TEXT and self._driver.may_share(text):
+            if len(self._quick) >= REMEMBERED:
+                self._quick.clear()
+            self._quick[text] = seconds() - began <= QUICK
+        return value
+
+    def _joins(self, call: Call) -> bool:
+        args = call.args
+        return call.task.part is not None and bool(args) and type(args[0]) is str and self._quick.get(args[0], False)
+
+    def _run_together(self, slot: Slot, call: Any) -> Any:
+        """In the transaction that has begun."""
+        crew = call.crew
         share, seconds = crew.share, crew.host.seconds
-        done: list[tuple[Call, Any, float]] = []
+        done: list[tuple[Call, Any]] = []
         opened = began = seconds()
         try:
             while True:
                 value = call.context.run(call.task.part, slot, call)
                 now = seconds()
-                took, began = now - began, now
-                self._learn(call, took)
+                quick = self._quick[call.args[0]] = now - began <= QUICK
                 call.committing = True
                 if call.state is _ABANDONED:
-                    call.committing = False
-                    raise Abandoned  # after an interrupt that may yet come, and hit the COMMIT
-                if took > QUICK or now - opened > LONGEST or len(done) == MOST - 1 or not share(slot, self._joins):
+                    raise Abandoned
+                if not quick or now - opened > LONGEST or len(done) == MOST - 1 or not share(slot, self._joins):
                     break
-                done.append((call, value, took))
-                call = slot.job
-        except BaseException as error:
-            self._end(slot, crew, done, opened, undo=isinstance(error, Abandoned))
+                done.append((call, value))
+                call, began = slot.job, now
+        except BaseException:
+            self._end_failed(slot, call, done)
             raise
-        try:
-            patiently(driver, call, partial(driver.commit, slot.connection))
-        except BaseException as error:
-            self._end(slot, crew, done, opened, undo=True)
-            call.committing = False
-            if call.state is _ABANDONED:
-                raise Abandoned from None
-            if not done or driver.is_busy(error):
-                raise
-            return call.task.alone.run(slot, call)  # it may be another's fault
+        self._commit(slot, call, done)
         if done:
-            crew.committed(slot, done, (began - opened) / (len(done) + 1) + seconds() - began)
+            crew.committed(slot, done)
         return value
 
-    def _learn(self, call: Call, took: float) -> None:
-        text, quick = call.args[0], self._quick
-        if took > QUICK:
-            quick.discard(text)
-        elif text not in quick:
-            if len(quick) >= REMEMBERED:
-                quick.clear()
-            quick.add(text)
+    def _end_failed(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> None:
+        """The statement of *call* has failed: end the transaction, with what was done before it if that is possible."""
+        driver, connection = self._driver, slot.connection
+        call.committing, committed = True, False  # from here on no interrupt is sent
+        with suppress(Exception):
+            if not driver.in_transaction(connection):
+                self._quick.pop(call.args[0], None)  # it has undone all, and would again
+            elif call.state is not _ABANDONED:  # else an interrupt may be on its way
+                # With what the statement has done before it failed (INSERT OR FAIL), as in autocommit. Once: nobody
+                # waits for a lock because of it.
+                driver.commit(connection)
+                committed = True
+        call.committing = False
+        if not committed:
+            self._undo(connection)
+        if done:
+            if committed:
+                call.crew.committed(slot, done)
+            else:
+                call.crew.undone(slot)
+        done.clear()  # this is in the error's traceback, and that is none of the others' business
 
-    def _end(self, slot: Slot, crew: Crew, done: list[tuple[Call, Any, float]], opened: float, undo: bool) -> None:
-        """The call that is *slot*'s has failed. What is *done* stays, unless it is to be undone, or is already."""
+    def _commit(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> None:
+        """Raises: Undone: nothing of the transaction is left. Else what the driver raises for *call* alone."""
         driver, connection = self._driver, slot.connection
         try:
-            if not driver.in_transaction(connection):
-                undo = True
-            elif undo:
-                driver.rollback(connection)
-            else:
-                # With what a statement has done before it failed (INSERT OR FAIL), as in autocommit.
-                patiently(driver, Job(), partial(driver.commit, connection))
-        except Exception:
-            undo = True
-            with suppress(Exception):  # the worker tries it again, and else gives the connection up
-                driver.rollback(connection)
-        if not done:
-            return
-        if undo:
-            crew.undone(slot)
-        else:
-            crew.committed(slot, done, (crew.host.seconds() - opened) / (len(done) + 1))
+            patiently(driver, call, partial(driver.commit, connection))
+        except BaseException as error:
+            open_still = driver.in_transaction(connection)
+            call.committing = False
+            self._undo(connection)
+            if not done:
+                raise
+            if open_still:
+                raise Undone from None
+            told = f"COMMIT failed, of a transaction that several calls shared: {str(error).strip()}"
+            unknown = [(each, Failure(CommitUnknown(told))) for each, _ in done]
+            done.clear()
+            call.crew.committed(slot, unknown)
+            raise CommitUnknown(told) from error
+        assert driver.turns is not None
+        driver.turns.give(connection)
+
+    def _undo(self, connection: Any) -> None:
+        with suppress(Exception):  # the worker tries it again, and else gives the connection up
+            if self._driver.in_transaction(connection):
+                self._driver.rollback(connection)

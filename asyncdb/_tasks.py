@@ -4,7 +4,8 @@ Invariants:
 
 - A task that returns has committed what it was to commit (`_commit`), and a result it returns is safe to deliver: no
   cursor is open that would keep a lock, or a statement from being committed.
-- A task that raises leaves the connection as it is: the worker rolls back.
+- A task that raises leaves the connection as it is: the worker rolls back. (But for `_sharing`, which ends what it has
+  begun.)
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ class Tasks:
         try:
             # A transaction takes its turn itself; and it is free, most of the time.
             patient = not autocommit or turns.take_free(connection) or take_turn(driver, slot, call)
-            if autocommit and patient and self._bare and self._shared.begins(slot, call):
-                return self._shared.run(slot, call)
+            if patient and call.task.part is not None and autocommit and self._bare:
+                return self._shared.run(slot, call, run)
             return call.context.run(run, slot, call, patient)
         finally:
             turns.give(connection)

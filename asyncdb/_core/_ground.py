@@ -487,6 +487,7 @@ class Ground(Generic[E, J]):
             for job in entry.held:
                 if job.state is _RUNNING:
                     advance(job, JobEvent.ABANDONED)
+                    self.tally.failed += 1
                     orders.fail.append((self._mine(job), cut_with_another()))
             self._abandon(entry, "cancelled")
             orders.cut.append(entry)

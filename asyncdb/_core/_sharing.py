@@ -8,7 +8,8 @@ Invariants:
 
 - A held job is RUNNING, or ABANDONED, and ``committing``. Its caller may give it up, or its deadline may: that
   interrupts nothing, since ``entry.job`` is the only one whose statement runs.
-- What is undone goes back to its place in the queue, as if nothing had happened, unless its caller was answered.
+- What is undone goes back to its place in the queue, unless its caller was answered. It has had its connection in time:
+  from then on only its deadline counts.
 - An entry reports the end of its own job (`Core.finished`, `Core.failed`, `Core.lost`) with none held.
 """
 
@@ -18,13 +19,13 @@ from collections.abc import Callable
 
 from asyncdb._core._ground import E, J
 from asyncdb._core._orders import Orders
-from asyncdb._core._states import EntryState, JobEvent, JobState, advance, illegal
+from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance, illegal
 from asyncdb._core._timing import Timed
-from asyncdb._core._told import closed_while_queued
+from asyncdb._core._told import closed_and_undone
 
 __all__ = ["Sharing"]
 
-_BUSY, _ABANDONED = EntryState.BUSY, EntryState.ABANDONED
+_BUSY = EntryState.BUSY
 _WAITING, _RUNNING = JobState.WAITING, JobState.RUNNING
 
 
@@ -52,42 +53,53 @@ class Sharing(Timed[E, J]):
         self._start(entry, self._take(), now)
         return True
 
-    def committed(self, entry: E, alone: float, now: float) -> None:
-        """The transaction is committed. The held jobs have ended; ``entry.job`` has yet to be reported.
-
-        Args:
-            alone: the seconds that one of them would have taken in a transaction of its own.
-        """
+    def committed(self, entry: E, now: float) -> None:
+        """The transaction is committed. The held jobs have ended; ``entry.job`` has yet to be reported."""
         held = entry.held
         if not held:
             raise illegal("committed", entry)
+        began = held[0].started
         for each in held:
             self._ran.append(now - each.started)
             self._waited.append(each.started - each.submitted)
             advance(each, JobEvent.FINISHED)
-        self._look_at_times(alone, now)
+        self._look_at_times((now - began) / (len(held) + 1), now)
         held.clear()
 
-    def undone(self, entry: E, now: float) -> Orders[E, J]:
-        """The transaction has come to nothing: the held jobs have yet to be done. ``entry.job`` is not concerned."""
-        if not entry.held:
+    def undone(self, entry: E, now: float, own: bool = False) -> Orders[E, J]:
+        """The transaction has come to nothing: the held jobs have yet to be done.
+
+        Args:
+            own: ``entry.job``, too. The entry is then free, and takes the first of them most likely.
+        """
+        job = entry.job
+        if not entry.held or job is None:
             raise illegal("undone", entry)
         orders: Orders[E, J] = Orders()
-        for each in entry.held:
-            job = self._mine(each)
-            wanted = job.state is _RUNNING
-            job.committing = False
-            advance(job, JobEvent.REQUEUED)
-            if not wanted:
-                continue
-            if self.closing:
-                advance(job, JobEvent.DROPPED)
-                self.tally.closed_waiting += 1
-                orders.fail.append((job, closed_while_queued()))
-            else:
-                self.queue.put_back(job)
-                self._waits.add(job, self.queue.alive)
-                self._note(job.patience)
+        for each in reversed((*entry.held, job) if own else entry.held):
+            self._put_back(self._mine(each), orders)
         entry.held.clear()
+        if own:
+            entry.job = None
+            if entry.state is _BUSY:
+                entry.since = entry.proven = now
+                self._move(entry, EntryEvent.FINISHED)
+                self._settle(entry, now)
         self._match(orders, now)
         return orders
+
+    def _put_back(self, job: J, orders: Orders[E, J]) -> None:
+        wanted = job.state is _RUNNING
+        job.committing = False
+        advance(job, JobEvent.REQUEUED)
+        if not wanted:
+            return
+        if self.closing:
+            advance(job, JobEvent.DROPPED)
+            self.tally.closed_waiting += 1
+            orders.fail.append((job, closed_and_undone()))
+            return
+        job.patience = job.deadline  # it had its connection in time
+        self.queue.put_back(job)
+        self._waits.add(job, self.queue.alive)
+        self._note(job.patience)

@@ -13,7 +13,7 @@ from asyncdb._core._crowd import STALL
 from asyncdb._core._ground import UNDER_WAY, E, Ground, J
 from asyncdb._core._orders import Orders
 from asyncdb._core._states import EntryEvent, EntryState, JobEvent, JobState, advance
-from asyncdb._core._told import closed_while_running, no_connection, not_ended
+from asyncdb._core._told import closed_while_running, no_connection, not_committed, not_ended
 from asyncdb.errors import DeadlineExceeded
 
 __all__ = ["CUT_AGAIN", "CUT_GRACE", "Timed"]
@@ -141,7 +141,7 @@ class Timed(Ground[E, J]):
             if held.state is _RUNNING and now >= held.deadline:
                 self.tally.timeouts += 1
                 advance(held, JobEvent.ABANDONED)
-                orders.fail.append((self._mine(held), not_ended(held, self.figures())))
+                orders.fail.append((self._mine(held), not_committed(held)))
         if entry.state is _BUSY:
             self._look_held(entry, job.sequence, job.started, orders, now)
 

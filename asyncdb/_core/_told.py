@@ -8,11 +8,13 @@ from asyncdb._core._states import Job
 from asyncdb.errors import CommitUnknown, DeadlineExceeded, PoolClosed, PoolOverloaded
 
 __all__ = [
+    "closed_and_undone",
     "closed_while_queued",
     "closed_while_running",
     "cut_with_another",
     "first_line",
     "no_connection",
+    "not_committed",
     "not_ended",
     "not_ready",
     "overloaded",
@@ -70,6 +72,14 @@ def not_ended(job: Job, figures: str) -> DeadlineExceeded | CommitUnknown:
     )
 
 
+def not_committed(job: Job) -> CommitUnknown:
+    """The deadline of *job* has passed while it was held."""
+    limit = job.deadline - job.submitted
+    return CommitUnknown(
+        f"the timeout of {limit:g} s passed before the COMMIT that it shares with other calls, or in it"
+    )
+
+
 def cut_with_another() -> CommitUnknown:
     """The statement of another call, in the same transaction, did not stop, and the connection was cut."""
     return CommitUnknown(
@@ -81,6 +91,13 @@ def cut_with_another() -> CommitUnknown:
 def closed_while_queued() -> PoolClosed:
     """The pool closed before the call had a connection."""
     return PoolClosed("the pool was closed while the call was queued; nothing of it was sent")
+
+
+def closed_and_undone() -> PoolClosed:
+    """The pool closed before a call could be made again."""
+    return PoolClosed(
+        "the pool was closed before the call could be made again; it was undone with the transaction that it shared"
+    )
 
 
 def closed_while_running(job: Job) -> PoolClosed | CommitUnknown:

@@ -2,5 +2,6 @@
 
 from asyncdb._worker._call import Call, Slot, Task
 from asyncdb._worker._crew import Crew
+from asyncdb._worker._together import Undone
 
-__all__ = ["Call", "Crew", "Slot", "Task"]
+__all__ = ["Call", "Crew", "Slot", "Task", "Undone"]

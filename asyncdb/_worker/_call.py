@@ -149,7 +149,10 @@ class Call(Job):
             self.task, self.function, self.args, self.kwargs = NOTHING, None, (), {}
         elif self.committing:
             # Looked at after the state was changed: a thread that says so later looks at the state before it commits.
-            deferred.errback(CommitUnknown("cancelled during COMMIT, which was left to end by itself"))
+            told = (
+                "cancelled during COMMIT, or before one that it shares with other calls; that is left to end by itself"
+            )
+            deferred.errback(CommitUnknown(told))
 
 
 NOTHING = Task(lambda slot, call: None)

@@ -199,11 +199,14 @@ class Driver:
     def begin(self, connection: Any, options: CallOptions = PLAIN) -> None:
         """Begin a transaction with the characteristics that *options* ask for. `restore` takes them off again."""
 
-    def begin_shared(self, connection: Any) -> bool:
-        """Begin a transaction for statements of several calls, each of which might have been in autocommit. It has the
-        lock that they need, so that none has to wait.
+    def may_share(self, statement: str) -> bool:
+        """Whether *statement*, which needs a turn, comes to the same beside those of other calls in a transaction."""
+        return False
 
-        Returns: False: none was begun, as this driver cannot, or not now.
+    def begin_shared(self, connection: Any) -> bool:
+        """Begin a transaction for such statements. It has the lock that they need.
+
+        Returns: False: none was begun, as it could make a difference on *connection*, or cannot be had at once.
         """
         return False
 

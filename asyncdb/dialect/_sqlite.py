@@ -62,6 +62,7 @@ _READONLY = 8
 _INTERRUPT = 9
 # Statements that write; those that begin with one of these letters do not. (WITH may: it then waits as SQLite does.)
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_SHARED = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _WRITES_USUALLY = frozenset(("INSERT", "UPDATE", "DELETE"))  # a quarter of the time of the expression
 _READS = frozenset("SsVvWwPpEe")
 # Statements that do the same in a transaction. Not VACUUM, PRAGMA, ATTACH, BEGIN and their like.
@@ -90,6 +91,7 @@ class SqliteDriver(Driver):
         self._control: int | None = getattr(dbapi, "LEGACY_TRANSACTION_CONTROL", None)
         self._memory: str | None = None  # the name of the database that the pool's connections share
         self._altered: set[int] = set()  # by id: connections whose PRAGMAs are not those of the pool's now
+        self._schema: tuple[int, bool] = (-1, False)  # its version, and whether it has constraints that are deferred
         self._anchor: Any = None
         self._anchor_lock = threading.Lock()
 
@@ -193,14 +195,34 @@ class SqliteDriver(Driver):
                 return
         self.go_on(connection)
 
+    def may_share(self, statement: str) -> bool:
+        return _SHARED.match(statement) is not None
+
     def begin_shared(self, connection: Any) -> bool:
-        if self._deferred:
+        if self._deferred or self._has_attached(connection):  # whose locks would be taken, too
             return False
         try:
-            connection.execute(self._begin)
+            connection.execute("BEGIN IMMEDIATE")
         except self.error:  # a lock is missing, or it may only read: the statement by itself will wait, or say so
             return False
+        if self._defers_constraints(connection):
+            connection.rollback()
+            return False
         return True
+
+    def _has_attached(self, connection: Any) -> bool:
+        return any(name not in ("main", "temp") for _, name, _ in _ask(connection, "PRAGMA database_list"))
+
+    def _defers_constraints(self, connection: Any) -> bool:
+        """Whether a foreign key may be violated until COMMIT: by one call, and mended by another."""
+        ((enforced,),) = _ask(connection, "PRAGMA foreign_keys")
+        if not enforced:
+            return False
+        ((version,),) = _ask(connection, "PRAGMA schema_version")
+        if self._schema[0] != version:
+            found = _ask(connection, "SELECT 1 FROM sqlite_master WHERE sql LIKE '%DEFERRED%' LIMIT 1")
+            self._schema = version, bool(found)
+        return self._schema[1]
 
     def go_on(self, connection: Any) -> None:
         # Deferred: taking the lock at once would keep every other writer out while the function does something else,
@@ -297,13 +319,18 @@ class SqliteDriver(Driver):
 
 
 def _value_of(connection: Any, pragma: str) -> int:
+    ((value,),) = _ask(connection, f"PRAGMA {pragma}")
+    return int(value)
+
+
+def _ask(connection: Any, sql: str) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None  # cp_openfun may have set one
     try:
-        ((value,),) = cursor.execute(f"PRAGMA {pragma}").fetchall()
+        rows: list[tuple[Any, ...]] = cursor.execute(sql).fetchall()
     finally:
         cursor.close()
-    return int(value)
+    return rows
 
 
 def _code(error: BaseException) -> int:

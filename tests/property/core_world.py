@@ -169,18 +169,23 @@ class World(Books):
             assert isinstance(held, Call)
             if held.state is JobState.RUNNING:
                 self._answer(held)
-        self.core.committed(entry, 1e-5, self.now)
+        self.core.committed(entry, self.now)
         self._follow(None)
 
-    def undone(self, entry: Entry) -> None:
-        """Nothing is left of what the others have done in its transaction."""
-        for held in entry.held:
-            assert isinstance(held, Call)
-            if held.state is JobState.RUNNING and not self.core.closing:
-                lane = self.lanes[held.lane]
-                lane.append(held)
+    def undone(self, entry: Entry, own: bool = False) -> None:
+        """Nothing is left of what the others have done in its transaction; *own*, and its own call."""
+        for job in (*entry.held, entry.job) if own else entry.held:
+            assert isinstance(job, Call)
+            if job.state is JobState.RUNNING and not self.core.closing:
+                lane = self.lanes[job.lane]
+                lane.append(job)
                 lane.sort(key=lambda one: one.sequence)
-        self._follow(self.core.undone(entry, self.now))
+        if not own:
+            self._follow(self.core.undone(entry, self.now))
+            return
+        if entry.state is not S.ABANDONED:
+            self.used[entry] = self.answered[entry] = self.now
+        self._report(entry, lambda e, now: self.core.undone(e, now, own=True))
 
     def ran(self, entry: Entry, event: str) -> None:
         """Its call has "finished", "failed" or was "distrusted"."""
@@ -311,8 +316,11 @@ class World(Books):
 
     def work(self, entry: Entry, state: EntryState, outcome: int) -> None:
         """The thread that believes *entry* to be in *state* has done what that asks for. *outcome* 0: well."""
+        if entry.held and outcome % 4 == 3:
+            self.undone(entry, own=True)
+            return
         if entry.held:
-            (self.undone if outcome % 3 == 1 else self.committed)(entry)
+            (self.undone if outcome % 4 == 1 else self.committed)(entry)
         choices: list[tuple[Any, ...]] = WORK[state]
         if state is S.BUSY:
             call = self.call_of(entry)

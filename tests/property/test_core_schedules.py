@@ -135,6 +135,9 @@ class Simulation:
         world, kind = self.world, call.kind
         if kind == "plain" and not (cut or suspect) and self.chance(self.shares) and world.share(entry, _may_join):
             return  # the next one is begun
+        if entry.held and kind == "plain" and not cut and self.chance(self.trouble):
+            world.undone(entry, own=True)
+            return
         if entry.held:
             (world.undone if cut or self.chance(self.trouble) else world.committed)(entry)
         if cut:

@@ -28,8 +28,9 @@ EVENTS: dict[str, Callable[[Pool, Entry], object]] = {
     "cleaned": lambda pool, entry: pool.core.cleaned(entry, pool.now, True),
     "lost": lambda pool, entry: pool.core.lost(entry, "lost", pool.now),
     "lost to a standby": lambda pool, entry: pool.core.lost(entry, "readonly", pool.now),
-    "committed": lambda pool, entry: pool.core.committed(entry, 1e-5, pool.now),
+    "committed": lambda pool, entry: pool.core.committed(entry, pool.now),
     "undone": lambda pool, entry: pool.core.undone(entry, pool.now),
+    "undone altogether": lambda pool, entry: pool.core.undone(entry, pool.now, own=True),
     "ended": lambda pool, entry: pool.core.ended(entry, pool.now),
 }
 
@@ -61,7 +62,11 @@ TABLE: dict[str, dict[str, S | str]] = {
         "lent": "same",
         **ENDS,
     },
-    "busy, and shares a transaction": {"committed": S.BUSY, "undone": S.BUSY},
+    "busy, and shares a transaction": {
+        "committed": S.BUSY,
+        "undone": S.BUSY,
+        "undone altogether": S.BUSY,  # it takes the first of them
+    },
     "lent": {"returned": S.RESETTING, "forsaken": S.CLOSING},
     "resetting": {"cleaned": S.IDLE, **ENDS},
     "closing": {"ended": S.GONE},
@@ -81,7 +86,7 @@ TABLE["abandoned with its call"] = {
 }
 TABLE["abandoned, and shares a transaction"] = {
     **{event: target for event, target in TABLE["abandoned"].items() if event not in ENDS},
-    **dict.fromkeys(("committed", "undone"), "same"),
+    **dict.fromkeys(("committed", "undone", "undone altogether"), "same"),
 }
 
 

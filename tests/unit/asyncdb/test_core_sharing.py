@@ -50,7 +50,7 @@ def test_those_who_wait_join_in_turn() -> None:
     assert share(pool, entry)
     assert (entry.job, entry.held) == (jobs[1], [first, jobs[0]])
     assert pool.core.waiting == 1
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     assert [job.state for job in (first, *jobs)] == [DONE, DONE, RUNNING, WAITING]
     assert entry.held == []
     pool.tell(pool.core.finished, entry)
@@ -132,7 +132,7 @@ def test_times_are_counted_for_each() -> None:
     pool.wait(2.0)
     share(pool, entry)
     pool.wait(4.0)
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     assert pool.core.tally.run_time.recent == [7.0, 6.0]
     assert pool.core.tally.wait_time.recent == [0.0, 1.0]
 
@@ -143,7 +143,7 @@ def test_so_many_are_counted_that_the_lists_do_not_grow() -> None:
         for _ in range(20):
             pool.submit()
             share(pool, entry)
-        pool.core.committed(entry, 1e-5, pool.now)
+        pool.core.committed(entry, pool.now)
         assert len(pool.core.tally.wait_time.recent) == len(pool.core.tally.run_time.recent) < BATCH + 20
 
 
@@ -158,13 +158,13 @@ class Listening(Crowd):
         self.told.append((took, at_work))
 
 
-def test_the_crowd_hears_what_one_would_have_taken_alone() -> None:
+def test_the_crowd_hears_what_one_has_taken_of_it() -> None:
     crowd = Listening()
     pool, entry, _, _ = loaded(crowd=crowd)
     share(pool, entry)
     pool.wait(1.0)
-    pool.core.committed(entry, 0.25, pool.now)
-    assert crowd.told == [(0.25, 1)]
+    pool.core.committed(entry, pool.now)
+    assert crowd.told == [(0.5, 1)]
 
 
 # ------------------------------------------------------------------------------------------------------- giving up
@@ -178,7 +178,7 @@ def test_the_caller_of_one_held_gives_it_up() -> None:
     assert (pool.interrupted, pool.cut, pool.core.tally.cancelled) == ([], [], 1)
     assert entry.job is jobs[0]
     assert jobs[0].state is RUNNING
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     assert first.state is DONE
 
 
@@ -198,7 +198,7 @@ def test_the_deadline_of_one_held_passes() -> None:
         assert "10 s" in str(error)
     assert pool.core.tally.timeouts == 4
     assert (late.state, pool.interrupted, pool.cut) == (RUNNING, [], [])
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     pool.tell(pool.core.finished, entry)
     assert [job.state for job in (first, *jobs, late)] == [DONE] * 5
     assert len(pool.failed) == 4
@@ -215,6 +215,7 @@ def test_the_statement_of_another_does_not_stop() -> None:
     assert entry.state is S.ABANDONED
     assert isinstance(pool.error_of(first), CommitUnknown)
     assert [job for job, _ in pool.failed] == [first]
+    assert pool.core.tally.failed == 1
     pool.do(pool.core.undone(entry, pool.now))  # its thread comes back
     assert [job.state for job in (first, *jobs)] == [DONE, DONE, ABANDONED, WAITING]
     pool.tell(pool.core.failed, entry)
@@ -229,7 +230,7 @@ def test_the_pool_closes_and_cuts() -> None:
     assert isinstance(pool.error_of(first), CommitUnknown)
     assert isinstance(pool.error_of(jobs[0]), PoolClosed)
     assert [isinstance(pool.error_of(job), PoolClosed) for job in jobs[1:]] == [True, True]
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     pool.tell(pool.core.ended, entry)
     assert pool.drained == 1
 
@@ -238,7 +239,7 @@ def test_the_pool_closes_and_cuts() -> None:
 
 
 def test_what_is_undone_goes_back_to_its_place() -> None:
-    pool, entry, first, jobs = loaded(wait_timeout=30.0)
+    pool, entry, first, jobs = loaded()
     share(pool, entry)
     share(pool, entry)
     pool.do(pool.core.undone(entry, pool.now))
@@ -249,8 +250,50 @@ def test_what_is_undone_goes_back_to_its_place() -> None:
     assert pool.core.waiting == 3
     pool.tell(pool.core.failed, entry)
     assert entry.job is first
-    pool.pass_time(30.0)
-    assert {job for job, _ in pool.failed} == {jobs[0], jobs[2]}
+
+
+def test_its_own_job_too() -> None:
+    pool, entry, first, jobs = loaded()
+    share(pool, entry)
+    share(pool, entry)
+    pool.do(pool.core.undone(entry, pool.now, own=True))
+    assert (entry.state, entry.job, entry.held) == (S.BUSY, first, [])
+    assert list(pool.core.queue.normal) == jobs
+    assert [job.state for job in (first, *jobs)] == [RUNNING, WAITING, WAITING, WAITING]
+    assert [job.committing for job in (first, *jobs)] == [False] * 4
+    assert not pool.carry
+
+
+def test_its_own_job_whose_caller_has_gone() -> None:
+    pool, entry, first, jobs = loaded()
+    share(pool, entry)
+    assert isinstance(entry.job, Job)
+    entry.job.committing = True
+    pool.cancel(entry.job)
+    pool.do(pool.core.undone(entry, pool.now, own=True))
+    assert (entry.job, jobs[0].state) == (first, DONE)
+
+
+def test_all_of_it_in_a_pool_that_closes() -> None:
+    pool, entry, first, jobs = loaded()
+    share(pool, entry)
+    pool.do(pool.core.close(pool.now, 5.0))
+    pool.do(pool.core.undone(entry, pool.now, own=True))
+    assert entry.state is S.CLOSING
+    assert "undone" in str(pool.error_of(first))
+    assert "undone" in str(pool.error_of(jobs[0]))
+
+
+def test_it_has_had_its_connection_in_time() -> None:
+    pool, entry, first, jobs = loaded(wait_timeout=1.0, timeout=20.0)
+    share(pool, entry)
+    pool.wait(0.5)
+    pool.do(pool.core.undone(entry, pool.now))
+    pool.pass_time(10.0)
+    assert [job for job, _ in pool.failed] == jobs[1:]
+    assert first.state is WAITING
+    pool.pass_time(9.5)
+    assert "its timeout" in str(pool.error_of(first))
 
 
 def test_what_was_answered_is_not_done_again() -> None:
@@ -293,7 +336,7 @@ def test_the_end_of_its_own_job_comes_after(event: str) -> None:
     assert not pool.core.hand_over(entry, pool.now)
     with pytest.raises(IllegalTransition):
         getattr(pool.core, event)(entry, pool.now)
-    pool.core.committed(entry, 1e-5, pool.now)
+    pool.core.committed(entry, pool.now)
     getattr(pool.core, event)(entry, pool.now)
 
 
