@@ -6,10 +6,11 @@ it: then all have their results.
 
 Invariants:
 
-- No call has its result before the COMMIT. If nothing came of that, all go back to the queue, and each is made again in
-  a transaction of its own (`Together.undone`), so that its outcome is its own.
+- No call has its result before the COMMIT. If nothing comes of that, all go back to the queue, and each is made again
+  in a transaction of its own (`Together.undone`), so that its outcome is its own.
 - A statement's error is its own call's only: SQLite undoes the one statement, and the others are committed. Where it has
-  undone the whole transaction (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made again.
+  undone the whole transaction (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made again, and
+  so is this one, if anybody waits for it: what it met may never come to be.
 - Those before it wait for a statement, so only texts join that were quick when they were last executed: within `QUICK`.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -108,15 +110,19 @@ class SharedCommits:
                 done.append((call, value))
                 call, began = slot.job, now
         except BaseException:
-            self._end_failed(slot, call, done)
+            if self._end_failed(slot, call, done):
+                raise Undone from None
             raise
         self._commit(slot, call, done)
         if done:
             crew.committed(slot, done)
         return value
 
-    def _end_failed(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> None:
-        """The statement of *call* has failed: end the transaction, with what was done before it if that is possible."""
+    def _end_failed(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> bool:
+        """The statement of *call* has failed: end the transaction, with what was done before it if that is possible.
+
+        Returns: whether *call* is to be made again as well.
+        """
         driver, connection = self._driver, slot.connection
         call.committing, committed = True, False  # from here on no interrupt is sent
         with suppress(Exception):
@@ -128,37 +134,52 @@ class SharedCommits:
                 driver.commit(connection)
                 committed = True
         call.committing = False
-        if not committed:
-            self._undo(connection)
-        if done:
-            if committed:
-                call.crew.committed(slot, done)
-            else:
-                call.crew.undone(slot)
+        clean = committed or self._undo(connection)
+        if not done:
+            return False
+        if committed:
+            call.crew.committed(slot, done)
         done.clear()  # this is in the error's traceback, and that is none of the others' business
+        if clean and not committed and call.state is not _ABANDONED:
+            return True
+        if not committed:
+            call.crew.undone(slot)
+        return False
 
     def _commit(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> None:
-        """Raises: Undone: nothing of the transaction is left. Else what the driver raises for *call* alone."""
-        driver, connection = self._driver, slot.connection
+        """Raises: Undone: nothing of the transaction is left. Else what the driver raises for *call*."""
+        driver, connection, crew = self._driver, slot.connection, call.crew
         try:
             patiently(driver, call, partial(driver.commit, connection))
         except BaseException as error:
-            open_still = driver.in_transaction(connection)
+            undone, clean = driver.in_transaction(connection), self._undo(connection)
             call.committing = False
-            self._undo(connection)
-            if not done:
-                raise
-            if open_still:
-                raise Undone from None
-            told = f"COMMIT failed, of a transaction that several calls shared: {str(error).strip()}"
-            unknown = [(each, Failure(CommitUnknown(told))) for each, _ in done]
+            held = [each for each, _ in done]
             done.clear()
-            call.crew.committed(slot, unknown)
-            raise CommitUnknown(told) from error
+            if not held:
+                raise
+            reason = error
+            if undone and not driver.is_busy(error):
+                if clean:
+                    raise Undone from None
+                crew.undone(slot)
+                raise
+            if not undone:
+                reason = CommitUnknown(
+                    f"COMMIT of the transaction that several calls shared failed: {str(error).strip()}"
+                )
+            # Or a lock was missing, for as long as each of them would have waited for it.
+            crew.committed(slot, [(each, Failure(copy(reason))) for each in held])
+            if reason is error:
+                raise
+            raise reason from error
         assert driver.turns is not None
         driver.turns.give(connection)
 
-    def _undo(self, connection: Any) -> None:
+    def _undo(self, connection: Any) -> bool:
+        """Returns: whether no transaction is open."""
         with suppress(Exception):  # the worker tries it again, and else gives the connection up
             if self._driver.in_transaction(connection):
                 self._driver.rollback(connection)
+            return True
+        return False

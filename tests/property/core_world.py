@@ -185,6 +185,7 @@ class World(Books):
             return
         if entry.state is not S.ABANDONED:
             self.used[entry] = self.answered[entry] = self.now
+        self.held_by.pop(entry, None)  # it may be given the same call again
         self._report(entry, lambda e, now: self.core.undone(e, now, own=True))
 
     def ran(self, entry: Entry, event: str) -> None:
