@@ -8,9 +8,9 @@ Invariants:
 
 - No call has its result before the COMMIT. If nothing comes of that, all go back to the queue, and each is made again
   in a transaction of its own (`Together.undone`), so that its outcome is its own.
-- A statement's error is its own call's only: SQLite undoes the one statement, and the others are committed. Where it has
-  undone the whole transaction (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made again, and
-  so is this one, if anybody waits for it: what it met may never come to be.
+- A statement's error is its own call's only: SQLite undoes the one statement, and the others are committed. Where it
+  has undone the whole transaction (``ON CONFLICT ROLLBACK``, an interrupt, a full disk), those before it are made
+  again, and so is this one, if anybody waits for it: what it met may never come to be.
 - Those before it wait for a statement, so only texts join that were quick when they were last executed: within `QUICK`.
 """
 
@@ -110,6 +110,8 @@ class SharedCommits:
                 done.append((call, value))
                 call, began = slot.job, now
         except BaseException:
+            if seconds() - began > QUICK:
+                self._quick[call.args[0]] = False
             if self._end_failed(slot, call, done):
                 raise Undone from None
             raise
@@ -158,21 +160,19 @@ class SharedCommits:
             done.clear()
             if not held:
                 raise
-            reason = error
             if undone and not driver.is_busy(error):
                 if clean:
                     raise Undone from None
                 crew.undone(slot)
                 raise
+            reason = error  # a lock was missing, for as long as each of them would have waited for it
             if not undone:
                 reason = CommitUnknown(
-                    f"COMMIT of the transaction that several calls shared failed: {str(error).strip()}"
+                    f"COMMIT of a transaction that several calls shared failed: {str(error).strip()}"
                 )
-            # Or a lock was missing, for as long as each of them would have waited for it.
+                reason.__cause__ = error
             crew.committed(slot, [(each, Failure(copy(reason))) for each in held])
-            if reason is error:
-                raise
-            raise reason from error
+            raise reason
         assert driver.turns is not None
         driver.turns.give(connection)
 
