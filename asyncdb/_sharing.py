@@ -170,9 +170,8 @@ class SharedCommits:
                 reason = CommitUnknown(
                     f"COMMIT of a transaction that several calls shared failed: {str(error).strip()}"
                 )
-                reason.__cause__ = error
             crew.committed(slot, [(each, Failure(copy(reason))) for each in held])
-            raise reason
+            raise reason from None if reason is error else error
         assert driver.turns is not None
         driver.turns.give(connection)
 

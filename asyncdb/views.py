@@ -53,8 +53,8 @@ class Calls:
             sql, args, kwargs: for the cursor's ``execute``.
         Returns: Deferred firing with what the cursor's ``fetchall`` returns; an empty list for a statement without
             rows. Cancelling it: see the class.
-        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown (without autocommit), and whatever the
-            driver raises.
+        Fails with: PoolClosed, PoolOverloaded, DeadlineExceeded, CommitUnknown (without autocommit, or on SQLite), and
+            whatever the driver raises.
         Threading: call in the reactor's thread.
         """
         return self._call(self._tasks.query, None, (sql, *args), kwargs)

@@ -77,7 +77,7 @@ class Sharing(Timed[E, J]):
             raise illegal("undone", entry)
         orders: Orders[E, J] = Orders()
         for each in reversed((*entry.held, job) if own else entry.held):
-            self._put_back(self._mine(each), orders)
+            self._put_back(self._mine(each), orders, now)
         entry.held.clear()
         if own:
             entry.job = None
@@ -88,7 +88,7 @@ class Sharing(Timed[E, J]):
         self._match(orders, now)
         return orders
 
-    def _put_back(self, job: J, orders: Orders[E, J]) -> None:
+    def _put_back(self, job: J, orders: Orders[E, J], now: float) -> None:
         wanted = job.state is _RUNNING
         job.committing = False
         advance(job, JobEvent.REQUEUED)
@@ -102,4 +102,4 @@ class Sharing(Timed[E, J]):
         job.patience = job.deadline  # it had its connection in time
         self.queue.put_back(job)
         self._waits.add(job, self.queue.alive)
-        self._note(job.patience)
+        self._note(min(job.patience, now + self._leak_after))  # it may start now, and be held for long
