@@ -154,7 +154,7 @@ class SharedCommits:
         try:
             patiently(driver, call, partial(driver.commit, connection))
         except BaseException as error:
-            undone, clean = driver.in_transaction(connection), self._undo(connection)
+            undone, clean = self._is_open(connection), self._undo(connection)
             call.committing = False
             held = [each for each, _ in done]
             done.clear()
@@ -174,6 +174,12 @@ class SharedCommits:
             raise reason from None if reason is error else error
         assert driver.turns is not None
         driver.turns.give(connection)
+
+    def _is_open(self, connection: Any) -> bool:
+        """Whether a transaction is: then nothing of it is committed."""
+        with suppress(Exception):
+            return self._driver.in_transaction(connection)
+        return False
 
     def _undo(self, connection: Any) -> bool:
         """Returns: whether no transaction is open."""
