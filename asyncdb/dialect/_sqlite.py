@@ -199,18 +199,18 @@ class SqliteDriver(Driver):
         return _SHARED.match(statement) is not None
 
     def begin_shared(self, connection: Any) -> bool:
-        if self._deferred or self._has_attached(connection):  # whose locks would be taken, too
+        if self._deferred:
             return False
         try:
+            if self._has_attached(connection) or self._defers_constraints(connection):
+                return False
             connection.execute("BEGIN IMMEDIATE")
         except self.error:  # a lock is missing, or it may only read: the statement by itself will wait, or say so
-            return False
-        if self._defers_constraints(connection):
-            connection.rollback()
             return False
         return True
 
     def _has_attached(self, connection: Any) -> bool:
+        """Whether there are files whose locks BEGIN would take besides."""
         return any(name not in ("main", "temp") for _, name, _ in _ask(connection, "PRAGMA database_list"))
 
     def _defers_constraints(self, connection: Any) -> bool:
