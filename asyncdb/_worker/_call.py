@@ -144,15 +144,14 @@ class Call(Job):
         self.deferred = None
         queued = self.state is _WAITING  # may have changed a moment later: then it holds on to its arguments, no more
         self.crew.cancel(self)
-        if queued and self.state is JobState.DONE:
+        if self.committing:
+            # Looked at after the state was changed: a thread that says so later looks at the state before it commits.
+            # It may have done all of it since this call was seen in the queue.
+            told = "cancelled during COMMIT, or before one that it shares with others; that is left to end by itself"
+            deferred.errback(CommitUnknown(told))
+        elif queued and self.state is JobState.DONE and not self.task.lends:  # which may have been lent by now
             # It may stay in the queue a while, and shall keep nothing alive.
             self.task, self.function, self.args, self.kwargs = NOTHING, None, (), {}
-        elif self.committing:
-            # Looked at after the state was changed: a thread that says so later looks at the state before it commits.
-            told = (
-                "cancelled during COMMIT, or before one that it shares with other calls; that is left to end by itself"
-            )
-            deferred.errback(CommitUnknown(told))
 
 
 NOTHING = Task(lambda slot, call: None)

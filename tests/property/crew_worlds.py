@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ from asyncdb.hosts import NOWHERE
 from netcore.defer import Deferred
 from netcore.task import Clock
 
-__all__ = ["TurnHost", "TurnLock", "Turnstile"]
+__all__ = ["TurnHost", "TurnLock", "Turnstile", "VirtualTurns"]
 
 PATIENCE = 60.0
 """Seconds of real time after which a thread that should stop at the next place is taken for lost."""
@@ -203,6 +204,38 @@ class TurnLock:
 
     def __exit__(self, *exc_info: object) -> None:
         self.release()
+
+
+class VirtualTurns:
+    """`asyncdb.dialect._turns.Turns`, for threads that take turns at *turnstile* anyway, and on virtual time."""
+
+    def __init__(self, turnstile: Turnstile, seconds: Callable[[], float]) -> None:
+        self._turnstile = turnstile
+        self._seconds = seconds
+        self._waiting: deque[object] = deque()
+        self.holder: object = None
+
+    def take_free(self, holder: object) -> bool:
+        self._turnstile.place("turn")
+        if self.holder is None:
+            self.holder = holder
+        return self.holder is holder
+
+    def take(self, holder: object, seconds: float, wanted: Callable[[], bool]) -> bool:
+        if self.take_free(holder):
+            return True
+        self._waiting.append(holder)
+        end = self._seconds() + seconds
+        self._turnstile.wait_until(lambda: self.holder is holder or self._seconds() >= end or not wanted())
+        if self.holder is holder:
+            return True
+        self._waiting.remove(holder)
+        return False
+
+    def give(self, holder: object) -> None:
+        if self.holder is holder:
+            self.holder = self._waiting.popleft() if self._waiting else None
+            self._turnstile.place("turn")
 
 
 class TurnHost:

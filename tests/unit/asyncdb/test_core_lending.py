@@ -158,3 +158,19 @@ def test_a_connection_is_in_use_until_what_its_borrower_left_is_rolled_back() ->
     assert pool.core.in_use == 1
     pool.clean(entry)
     assert pool.core.in_use == 0
+
+
+def test_a_call_that_is_made_again_after_a_shared_transaction_is_seen_to_be_held_for_long() -> None:
+    pool = Pool(rest=100.0, min=2, leak_after=5.0)
+    entry, first = pool.busy()
+    other, _ = pool.busy()
+    following = pool.submit()
+    assert pool.core.share(entry, pool.now, lambda job: True)
+    assert entry.job is following
+    pool.tell(pool.core.finished, other)
+    pool.pass_time(5.0)
+    pool.pass_time(5.0)
+    assert pool.core.tally.leaks == 1
+    pool.do(pool.core.undone(entry, pool.now))
+    assert other.job is first
+    assert pool.core.wake_at <= pool.now + 5.0
