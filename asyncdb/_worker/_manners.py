@@ -49,13 +49,13 @@ def _read_idle_time() -> tuple[float, float]:
     return float(up), float(idle)
 
 
-def _get_policy() -> int:
+def _policy() -> int:
     if not hasattr(os, "SCHED_BATCH"):
         raise OSError(errno.ENOSYS, "this system has no such policy")
     return os.sched_getscheduler(0)
 
 
-def _set_policy(policy: int) -> None:
+def _choose(policy: int) -> None:
     os.sched_setscheduler(0, policy, os.sched_param(0))  # on Linux, 0 is the calling thread
 
 
@@ -90,8 +90,8 @@ class Manners:
     def __init__(
         self,
         idle_time: Callable[[], tuple[float, float]] = _read_idle_time,
-        get_policy: Callable[[], int] = _get_policy,
-        set_policy: Callable[[int], object] = _set_policy,
+        get_policy: Callable[[], int] = _policy,
+        set_policy: Callable[[int], object] = _choose,
         processors: int | None = None,
     ) -> None:
         self._idle_time = idle_time

@@ -270,7 +270,7 @@ def test_where_it_is_forbidden_it_is_never_tried_again(machine: Machine) -> None
 
 def test_where_there_are_no_policies_nothing_fails(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "SCHED_BATCH", raising=False)
-    machine.manners._get_policy = _manners._get_policy
+    machine.manners._get_policy = _manners._policy
     machine.thread().look()
     assert not machine.manners.watching
     assert machine.calls == []
@@ -348,7 +348,7 @@ def can_be_polite() -> bool:
 @pytest.mark.skipif(not can_be_polite(), reason="this system has no such policy, or does not give it")
 def test_a_real_thread_alone_becomes_polite_and_goes_back(machine: Machine) -> None:
     assert (os.SCHED_OTHER, os.SCHED_BATCH) == (USUAL, POLITE)
-    machine.manners._get_policy, machine.manners._set_policy = _manners._get_policy, _manners._set_policy
+    machine.manners._get_policy, machine.manners._set_policy = _manners._policy, _manners._choose
     thread = machine.thread()
     here = os.sched_getscheduler(0)
     thread.do(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
