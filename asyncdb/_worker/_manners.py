@@ -6,9 +6,9 @@ its way to sleep, or the reactor's thread. One of the policy SCHED_BATCH does no
 usual, it needs no privilege, and it can be taken back. Measured on two processors with one-row selects at 8
 connections: 1.07 times as much done with 64 callers, 1.08 with one, no difference for certain with 8.
 
-Where other programs keep all processors busy it would be worse (0.77 with 64 callers, 0.89 with one): who does not push waits
-for the end of another's slice. So threads are polite only while the machine's processors are idle now and then, which
-is looked at once in a second.
+Where other programs keep all processors busy it would be worse (0.77 with 64 callers, 0.89 with one): who does not push
+waits for the end of another's slice. So threads are polite only while the machine's processors are idle now and then,
+which is looked at once in a second.
 """
 
 from __future__ import annotations
