@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,6 @@ from asyncdb._core import JobState
 from asyncdb._worker import Call, Slot, Undone
 from asyncdb.dialect import Driver
 from asyncdb.errors import CommitUnknown
-from netcore.failure import Failure
 
 __all__ = ["SharedCommits"]
 
@@ -50,7 +48,7 @@ class SharedCommits:
 
     Args:
         driver: whose `begin_shared` begins a transaction.
-    Threading: any worker thread, one at a time: whoever has the turn.
+    Threading: worker threads, each with its turn.
     """
 
     __slots__ = ("_driver", "_quick")
@@ -125,66 +123,70 @@ class SharedCommits:
 
         Returns: whether *call* is to be made again as well.
         """
-        driver, connection = self._driver, slot.connection
-        call.committing, committed = True, False  # from here on no interrupt is sent
-        with suppress(Exception):
-            if not driver.in_transaction(connection):
-                self._quick.pop(call.args[0], None)  # it has undone all, and would again
-            elif call.state is not _ABANDONED:  # else an interrupt may be on its way
-                # With what the statement has done before it failed (INSERT OR FAIL), as in autocommit. Once: nobody
-                # waits for a lock because of it.
+        driver, connection, crew = self._driver, slot.connection, call.crew
+        call.committing = True  # from here on no interrupt is sent
+        again = bool(done)
+        if not self._is_open(connection):
+            self._quick.pop(call.args[0], None)  # it has undone all, and would again
+        elif call.state is not _ABANDONED:  # else an interrupt may be on its way
+            # With what the statement has done before it failed (INSERT OR FAIL), as in autocommit. Once: nobody waits
+            # for a lock because of it.
+            try:
                 driver.commit(connection)
-                committed = True
+            except BaseException as error:
+                again = self._refused(slot, call, error)
+            else:
+                again = False
+                if done:
+                    crew.committed(slot, done)
         call.committing = False
-        clean = committed or self._undo(connection)
-        if not done:
-            return False
-        if committed:
-            call.crew.committed(slot, done)
         done.clear()  # this is in the error's traceback, and that is none of the others' business
-        if clean and not committed and call.state is not _ABANDONED:
-            return True
-        if not committed:
-            call.crew.undone(slot)
-        return False
+        if not self._undo(connection) or call.state is _ABANDONED:
+            if slot.held:
+                crew.undone(slot)
+            return False
+        return again
 
     def _commit(self, slot: Slot, call: Call, done: list[tuple[Call, Any]]) -> None:
         """Raises: Undone: nothing of the transaction is left. Else what the driver raises for *call*."""
-        driver, connection, crew = self._driver, slot.connection, call.crew
+        driver, connection, shared = self._driver, slot.connection, bool(done)
         try:
             patiently(driver, call, partial(driver.commit, connection))
         except BaseException as error:
-            undone, clean = self._is_open(connection), self._undo(connection)
-            call.committing = False
-            held = [each for each, _ in done]
             done.clear()
-            if not held:
-                raise
-            if undone and not driver.is_busy(error):
-                if clean:
-                    raise Undone from None
-                crew.undone(slot)
-                raise
-            reason = error  # a lock was missing, for as long as each of them would have waited for it
-            if not undone:
-                reason = CommitUnknown(
-                    f"COMMIT of a transaction that several calls shared failed: {str(error).strip()}"
-                )
-            crew.committed(slot, [(each, Failure(copy(reason))) for each in held])
-            raise reason from None if reason is error else error
+            undone, again = self._is_open(connection), self._refused(slot, call, error)
+            clean = self._undo(connection)
+            if shared and not undone:
+                raise CommitUnknown(_refusal(error)) from error
+            call.committing = False
+            if again and clean and not driver.is_busy(error):
+                raise Undone from None
+            if again:  # but without this one, which has waited for a lock as long as it may, or has a stuck transaction
+                call.crew.undone(slot)
+            raise
         assert driver.turns is not None
         driver.turns.give(connection)
 
+    def _refused(self, slot: Slot, call: Call, error: BaseException) -> bool:
+        """COMMIT has failed with *error*. Returns: whether there are others which are certainly not committed."""
+        if slot.held and not self._is_open(slot.connection):
+            call.crew.unknown(slot, _refusal(error))
+        return bool(slot.held)
+
     def _is_open(self, connection: Any) -> bool:
         """Whether a transaction is: then nothing of it is committed."""
-        with suppress(Exception):
+        with suppress(BaseException):
             return self._driver.in_transaction(connection)
         return False
 
     def _undo(self, connection: Any) -> bool:
         """Returns: whether no transaction is open."""
-        with suppress(Exception):  # the worker tries it again, and else gives the connection up
+        with suppress(BaseException):  # the worker tries it again, and else gives the connection up
             if self._driver.in_transaction(connection):
                 self._driver.rollback(connection)
             return True
         return False
+
+
+def _refusal(error: BaseException) -> str:
+    return f"COMMIT of a transaction that several calls shared failed: {str(error).strip()}"

@@ -83,8 +83,11 @@ class Sharing(Timed[E, J]):
             entry.job = None
             if entry.state is _BUSY:
                 entry.since = entry.proven = now
-                self._move(entry, EntryEvent.FINISHED)
-                self._settle(entry, now)
+                if job.interrupted and not self.closing:  # a moment ago: it has not hit anything yet
+                    self._check(entry, now)
+                else:
+                    self._move(entry, EntryEvent.FINISHED)
+                    self._settle(entry, now)
         self._match(orders, now)
         return orders
 
@@ -100,6 +103,7 @@ class Sharing(Timed[E, J]):
             orders.fail.append((job, closed_and_undone()))
             return
         job.patience = job.deadline  # it had its connection in time
+        self._waits.forget(job)  # which may have left it among those whose patience ends in their order
         self.queue.put_back(job)
         self._waits.add(job, self.queue.alive)
         self._note(min(job.patience, now + self._leak_after))  # it may start now, and be held for long

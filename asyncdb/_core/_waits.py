@@ -15,6 +15,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from asyncdb._core._states import Job, JobState
@@ -55,6 +56,11 @@ class Waits(Generic[J]):
         heapq.heappush(self._others, (job.patience, job.sequence, job))
         if len(self._others) > 2 * alive + SPARE:
             self._drop_dead()
+
+    def forget(self, job: J) -> None:
+        """*job*, which was taken out of the queue, is not in it any more, wherever it stood."""
+        with suppress(ValueError):
+            self.usual.remove(job)
 
     def _drop_dead(self) -> None:
         usual = self.usual

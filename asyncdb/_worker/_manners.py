@@ -52,7 +52,16 @@ def _read_idle_time() -> tuple[float, float]:
 def _policy() -> int:
     if not hasattr(os, "SCHED_BATCH"):
         raise OSError(errno.ENOSYS, "this system has no such policy")
+    if _is_filtered():
+        raise OSError(errno.EPERM, "a filter of system calls may end the process for this")
     return os.sched_getscheduler(0)
+
+
+def _is_filtered() -> bool:
+    """Whether there is a seccomp(2) filter (proc_pid_status(5)). Many have no sched_setscheduler, and kill who calls it
+    (systemd's ``SystemCallFilter=~@resources``)."""
+    with open("/proc/thread-self/status", encoding="ascii", errors="replace") as file:
+        return any(line.startswith("Seccomp:") and line.split()[1] != "0" for line in file)
 
 
 def _choose(policy: int) -> None:
@@ -162,5 +171,7 @@ class Manners:
                 own.policy = wanted
                 self._made = True
         except Exception:  # no such policy or, with musl, no such call; and sandboxes refuse it
-            self._hopeless = True
-            self.watching = False
+            own.alone = True
+            if not self._made:  # else there are others, who may have to go back
+                self._hopeless = True
+                self.watching = False

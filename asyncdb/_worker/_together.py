@@ -9,6 +9,8 @@ from asyncdb._core import EntryState
 from asyncdb._worker._call import Call, Slot
 from asyncdb._worker._reports import log_slow
 from asyncdb._worker._steps import Steps
+from asyncdb.errors import CommitUnknown
+from netcore.failure import Failure
 
 __all__ = ["Together", "Undone"]
 
@@ -53,6 +55,15 @@ class Together(Steps):
             took = now - call.started
             if took >= self._slow:
                 log_slow(self._name, call, took, None, self._log_parameters)
+
+    def unknown(self, slot: Slot, told: str) -> None:
+        """Whether the calls that *slot* holds are committed is not known: they fail with CommitUnknown."""
+        held = [cast("Call", job) for job in slot.held]
+        with self._lock:
+            self.core.tally.failed += len(held)
+            self.core.committed(slot, self._seconds())
+        for call in held:
+            self._delivery.post(call, Failure(CommitUnknown(told)))
 
     def undone(self, slot: Slot, own: bool = False) -> EntryState:
         """Nothing is left of what the calls that *slot* holds have done: each is to be made again, alone.

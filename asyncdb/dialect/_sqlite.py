@@ -63,6 +63,10 @@ _INTERRUPT = 9
 # Statements that write; those that begin with one of these letters do not. (WITH may: it then waits as SQLite does.)
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
 _SHARED = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_DEFERRED = (
+    "SELECT count(*) FROM (SELECT sql FROM sqlite_master UNION ALL SELECT sql FROM sqlite_temp_master) "
+    "WHERE instr(upper(sql), 'DEFERRED')"
+)
 _WRITES_USUALLY = frozenset(("INSERT", "UPDATE", "DELETE"))  # a quarter of the time of the expression
 _READS = frozenset("SsVvWwPpEe")
 # Statements that do the same in a transaction. Not VACUUM, PRAGMA, ATTACH, BEGIN and their like.
@@ -91,7 +95,8 @@ class SqliteDriver(Driver):
         self._control: int | None = getattr(dbapi, "LEGACY_TRANSACTION_CONTROL", None)
         self._memory: str | None = None  # the name of the database that the pool's connections share
         self._altered: set[int] = set()  # by id: connections whose PRAGMAs are not those of the pool's now
-        self._schema: tuple[int, bool] = (-1, False)  # its version, and whether it has constraints that are deferred
+        # By id, of each connection: the versions of its schemas, and whether there are constraints that are deferred.
+        self._deferring: dict[int, tuple[tuple[int, int], bool]] = {}
         self._anchor: Any = None
         self._anchor_lock = threading.Lock()
 
@@ -159,6 +164,7 @@ class SqliteDriver(Driver):
 
     def close(self, connection: Any) -> None:
         self._altered.discard(id(connection))
+        self._deferring.pop(id(connection), None)
         super().close(connection)
 
     def _take_control(self, connection: Any) -> None:
@@ -211,7 +217,8 @@ class SqliteDriver(Driver):
 
     def _has_attached(self, connection: Any) -> bool:
         """Whether there are files whose locks BEGIN would take besides."""
-        return any(name not in ("main", "temp") for _, name, _ in _ask(connection, "PRAGMA database_list"))
+        ((count,),) = _ask(connection, "SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')")
+        return bool(count)
 
     def _defers_constraints(self, connection: Any) -> bool:
         """Whether a foreign key may be violated until COMMIT: by one call, and mended by another."""
@@ -219,10 +226,12 @@ class SqliteDriver(Driver):
         if not enforced:
             return False
         ((version,),) = _ask(connection, "PRAGMA schema_version")
-        if self._schema[0] != version:
-            found = _ask(connection, "SELECT 1 FROM sqlite_master WHERE sql LIKE '%DEFERRED%' LIMIT 1")
-            self._schema = version, bool(found)
-        return self._schema[1]
+        ((own,),) = _ask(connection, "PRAGMA temp.schema_version")
+        known = self._deferring.get(id(connection))
+        if known is None or known[0] != (version, own):
+            ((found,),) = _ask(connection, _DEFERRED)
+            self._deferring[id(connection)] = known = (version, own), bool(found)
+        return known[1]
 
     def go_on(self, connection: Any) -> None:
         # Deferred: taking the lock at once would keep every other writer out while the function does something else,

@@ -607,6 +607,110 @@ def test_where_nothing_can_be_rolled_back_nothing_is_made_again(drive: Drive, fa
     assert family.rows("parents") == [1]
 
 
+@pytest.mark.parametrize("last", [1, 3], ids=["after an error", "after the last"])
+def test_where_a_commit_fails_that_may_have_been_one_nothing_is_made_again(
+    drive: Drive, scene: Scene, last: int
+) -> None:
+    fails = [False]
+
+    class Late(sqlite3.Connection):
+        def commit(self) -> None:
+            super().commit()
+            if fails[0]:
+                fails[0] = False
+                raise sqlite3.OperationalError("disk I/O error")
+
+    async def main() -> None:
+        async with scene.pool(factory=Late) as pool:
+            await pool.runOperation(MAKE)
+            fails[0] = True
+            results = await outcomes(together(pool, *inserts(pool, 1, 2, last)))
+            assert kinds(results) == [
+                CommitUnknown,
+                CommitUnknown,
+                sqlite3.IntegrityError if last == 1 else CommitUnknown,
+            ]
+            assert "disk I/O error" in str(results[0])
+            assert pool.stats().failed == 3
+
+    drive(main)
+    assert scene.rows() == [1, 2, 3][: 2 if last == 1 else 3]
+    assert scene.executed.count("INSERT INTO t VALUES (1)") == (2 if last == 1 else 1)
+
+
+def test_a_commit_that_ends_a_thread_strands_nobody(drive: Drive, scene: Scene) -> None:
+    exits = [False]
+
+    class Exiting(sqlite3.Connection):
+        def commit(self) -> None:
+            if exits[0]:
+                exits[0] = False
+                raise SystemExit
+            super().commit()
+
+    async def main() -> None:
+        async with scene.pool(factory=Exiting) as pool:
+            await pool.runOperation(MAKE)
+            exits[0] = True
+            assert kinds(await outcomes(together(pool, *inserts(pool, 1, 2, 1)))) == [[], [], sqlite3.IntegrityError]
+
+    drive(main)
+    assert scene.rows() == [1, 2]
+
+
+def test_an_error_keeps_hold_of_nobody_elses_call(drive: Drive, scene: Scene) -> None:
+    async def main() -> None:
+        async with scene.pool() as pool:
+            await pool.runOperation(MAKE)
+            *_, error = await outcomes(together(pool, *inserts(pool, 1, 2, 1)))
+            assert isinstance(error, sqlite3.IntegrityError)
+            traceback = error.__traceback__
+            while traceback is not None:
+                frame, traceback = traceback.tb_frame, traceback.tb_next
+                assert not [name for name, value in frame.f_locals.items() if isinstance(value, list) and value]
+
+    drive(main)
+
+
+def test_a_text_factory_of_the_programs_own(drive: Drive, scene: Scene) -> None:
+    def refuse(text: bytes) -> str:
+        raise ValueError("not for you")
+
+    def open_(connection: sqlite3.Connection) -> None:
+        scene.open(connection)
+        connection.text_factory = refuse
+
+    async def main() -> None:
+        async with scene.pool(cp_openfun=open_) as pool:
+            await pool.runOperation(MAKE)
+            assert await outcomes(together(pool, *inserts(pool, 1, 2, 3))) == [[]] * 3
+            assert scene.transactions == [3]
+
+    drive(main)
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "create temp table children (x integer references parents deferrable initially deferred)",
+        "CREATE TEMP TABLE children (x INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
+    ],
+)
+def test_it_is_found_wherever_and_however_it_is_written(drive: Drive, scene: Scene, child: str) -> None:
+    async def main() -> None:
+        async with scene.pool() as pool:
+            await pool.runOperation("PRAGMA foreign_keys = ON")
+            await pool.runOperation("PRAGMA case_sensitive_like = ON")
+            await pool.runOperation("CREATE TEMP TABLE parents (x INTEGER PRIMARY KEY)")
+            await outcomes(together(pool, *inserts(pool, 1, 2, text=PARENT)))
+            await pool.runOperation(child)
+            calls = [*inserts(pool, 5, text=CHILD), *inserts(pool, 5, text=PARENT)]
+            assert kinds(await outcomes(together(pool, *calls))) == [sqlite3.IntegrityError, []]
+            assert scene.transactions == [2]
+
+    drive(main)
+
+
 def test_what_may_be_broken_until_the_commit_is_nobody_elses_to_mend(drive: Drive, scene: Scene) -> None:
     """A child before its parent, in one transaction: that COMMIT would succeed."""
 

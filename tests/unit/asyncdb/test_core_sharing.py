@@ -10,6 +10,7 @@ import pytest
 
 from asyncdb import CommitUnknown, PoolClosed
 from asyncdb._core import Crowd, Entry, EntryState, IllegalTransition, Job, JobState, QuickCalls
+from asyncdb._core._queue import TURNS
 from asyncdb._core._states import Entry as Connection
 from asyncdb._core._tally import BATCH
 from tests.support.core_pool import Pool
@@ -272,6 +273,36 @@ def test_its_own_job_whose_caller_has_gone() -> None:
     pool.cancel(entry.job)
     pool.do(pool.core.undone(entry, pool.now, own=True))
     assert (entry.job, jobs[0].state) == (first, DONE)
+
+
+def test_its_connection_is_checked_if_it_was_interrupted_in_that_moment() -> None:
+    pool, entry, first, jobs = loaded()
+    share(pool, entry)
+    assert isinstance(entry.job, Job)
+    pool.cancel(entry.job)
+    assert pool.interrupted == [entry]
+    pool.do(pool.core.undone(entry, pool.now, own=True))
+    assert (entry.state, entry.job, first.state) == (S.CHECKING, None, WAITING)
+    pool.tell(pool.core.checked, entry)
+    assert entry.job is first
+    assert jobs[0].state is DONE
+
+
+def test_one_from_another_lane_hides_nobody_whose_patience_ends() -> None:
+    pool = Pool(max=1, wait_timeout=5.0)
+    entry, _ = pool.busy()
+    jobs = [pool.submit() for _ in range(TURNS)]
+    low, last = pool.submit(priority="low"), pool.submit()
+    for _ in range(TURNS):
+        pool.tell(pool.core.finished, entry)
+    assert entry.job is low  # its turn, before one that came before it
+    assert share(pool, entry)
+    assert entry.job is jobs[-1]
+    pool.do(pool.core.undone(entry, pool.now))
+    pool.core.suspend()
+    pool.pass_time(5.0)
+    assert [job for job, _ in pool.failed] == [last]
+    assert low.state is WAITING
 
 
 def test_all_of_it_in_a_pool_that_closes() -> None:

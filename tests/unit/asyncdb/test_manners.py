@@ -276,6 +276,40 @@ def test_where_there_are_no_policies_nothing_fails(machine: Machine, monkeypatch
     assert machine.calls == []
 
 
+@pytest.mark.parametrize(("mode", "filtered"), [("0", False), ("1", True), ("2", True), (None, False)])
+def test_where_system_calls_are_filtered_none_is_tried(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None, filtered: bool
+) -> None:
+    """The filter may end the process."""
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\n" + ("" if mode is None else f"Seccomp:\t{mode}\n") + "Seccomp_filters:\t3\n")
+    monkeypatch.setattr(_manners, "open", lambda name, **options: status.open(**options), raising=False)
+    monkeypatch.setattr(os, "SCHED_BATCH", POLITE, raising=False)
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: USUAL, raising=False)
+    assert _manners._is_filtered() == filtered
+    thread = machine.thread()
+    machine.manners._get_policy = _manners._policy
+    thread.look()
+    machine.wait(PERIOD, share=0.5)
+    thread.look()
+    assert machine.calls == ([] if filtered else [(thread.ident, POLITE)])
+    assert machine.manners.watching != filtered
+
+
+def test_one_that_may_not_keeps_no_other_from_going_back(machine: Machine) -> None:
+    thread, other = machine.thread(), machine.thread()
+    make_polite(machine, thread)
+    machine.forbidden = PermissionError("no")
+    other.look()
+    machine.forbidden = None
+    machine.wait(PERIOD, share=0.0)
+    assert machine.manners.watching
+    thread.look()
+    other.look()
+    assert (thread.policy, other.policy) == (USUAL, USUAL)
+    assert machine.calls == [(thread.ident, POLITE), (other.ident, POLITE), (thread.ident, USUAL)]
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError("/proc/uptime"), ValueError("not a number")])
 def test_what_can_not_be_read_is_never_read_again_and_nobody_stays_polite(machine: Machine, error: Exception) -> None:
     thread = machine.thread()
@@ -335,6 +369,8 @@ def test_when_the_server_is_elsewhere_now_threads_go_back(machine: Machine) -> N
 def can_be_polite() -> bool:
     def attempt() -> bool:
         try:
+            if _manners._is_filtered():
+                return False  # it might end the tests
             for policy in (os.SCHED_BATCH, os.SCHED_OTHER):
                 os.sched_setscheduler(0, policy, os.sched_param(0))
         except (AttributeError, OSError):

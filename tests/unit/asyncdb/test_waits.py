@@ -37,6 +37,18 @@ def kept(waits: Waits[Job]) -> int:
     return len(waits.usual) + len(waits._others)
 
 
+def test_one_that_comes_back_stands_in_one_place_only() -> None:
+    waits: Waits[Job] = Waits()
+    first, second, third = (job(patience) for patience in (1.0, 2.0, 3.0))
+    for each in (first, second, third):
+        add(waits, each, usual=True)
+    waits.forget(second)
+    waits.forget(second)  # it is no mistake
+    second.patience = math.inf
+    waits.add(second, 3)
+    assert run_out(waits, 9.0) == [1.0, 3.0]
+
+
 def test_nobody_waits_for_ever_if_nobody_waits() -> None:
     waits: Waits[Job] = Waits()
     assert waits.earliest() == math.inf
