@@ -51,7 +51,7 @@ class DeadlineExceeded(AsyncdbError, TimeoutError):
 
 class CommitUnknown(AsyncdbError):
     """The transaction may have been committed, or not. Cause: during COMMIT the connection was lost, or the caller
-    cancelled, or the time was over; or before one that several calls share, on SQLite.
+    cancelled, or the time was over; or before one that several calls share, on SQLite; or that one failed.
 
     Do: look in the database for what the transaction would have written. A retry is not safe without that. Where the
     connection was lost, the driver's error is the ``__cause__``.

@@ -90,7 +90,8 @@ class Task:
         name: the method that makes such calls.
         foreign: the user's code gets at the connection, and may leave anything behind on it.
         lends: it asks for the connection itself, and is *foreign* too.
-        part: what it does, inside, in a transaction that it shares with other calls; None: it has one of its own.
+        part: what it does in a transaction that it shares with other calls, called in its context; None: it shares
+            none.
         alone: the same task, which shares none.
     """
 

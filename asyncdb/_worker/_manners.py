@@ -4,7 +4,7 @@ A worker thread is woken by each answer of such a server, tens of thousands of t
 wakes may take the processor from whoever runs there (wake-up preemption), which is often that very server process, on
 its way to sleep, or the reactor's thread. One of the policy SCHED_BATCH does not (sched(7)); all else about it is as
 usual, it needs no privilege, and it can be taken back. Measured on two processors with one-row selects at 8
-connections: 1.07 times as much done with 64 callers, 1.08 with one, no difference for certain with 8.
+connections: 1.07 times as much done with 64 callers, 1.08 with one, 0.96 to 1.17 with 8.
 
 Where other programs keep all processors busy it would be worse (0.77 with 64 callers, 0.89 with one): who does not push
 waits for the end of another's slice. So threads are polite only while the machine's processors are idle now and then,
