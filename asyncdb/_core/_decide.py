@@ -371,7 +371,7 @@ class Core(Sharing[E, J]):
             mine = self._mine(job)
             self.queue.put_back(mine)
             self._waits.add(mine, self.queue.alive)
-            self._note(job.patience)
+            self._note(min(job.patience, now + self._leak_after))  # it may start now, and be held for long
         self._match(orders, now)
         return orders
 

@@ -43,6 +43,19 @@ class Call(Job):
         self.took = took
 
 
+class Connection(Entry):
+    """An entry that has the same place in a set each time: else what happens would depend on addresses in memory."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class Books:
     """A core, and what is known of it.
 
@@ -85,6 +98,7 @@ class Books:
         self.close_at = math.inf
         self.drained = 0
         self.evicted = 0
+        self.made = 0
         self._cut: list[Entry] = []
         self._interrupted: list[Entry] = []
 
@@ -168,7 +182,8 @@ class Books:
         assert len(core.entries) < self.options.max
         assert not core.count(S.CONNECTING), "two attempts at a time"
         assert not core.outage.failures or self.now >= core.outage.retry_at, "an attempt within the pause"
-        entry = Entry()
+        self.made += 1
+        entry = Connection(self.made)
         self.ever.append(entry)
         return entry
 

@@ -174,3 +174,16 @@ def test_a_call_that_is_made_again_after_a_shared_transaction_is_seen_to_be_held
     pool.do(pool.core.undone(entry, pool.now))
     assert other.job is first
     assert pool.core.wake_at <= pool.now + 5.0
+
+
+def test_so_is_one_whose_connection_turned_out_suspect_after_so_long() -> None:
+    pool = Pool(rest=100.0, leak_after=5.0, check_timeout=60.0)
+    entry, first = pool.busy()
+    other, _ = pool.busy()
+    pool.pass_time(5.0)
+    pool.pass_time(5.0)
+    assert pool.core.tally.leaks == 2
+    pool.tell(pool.core.finished, other)
+    pool.do(pool.core.suspected(entry, pool.now))
+    assert other.job is first
+    assert pool.core.wake_at <= pool.now + 5.0
